@@ -247,6 +247,8 @@ class Prediction:
     gains: Mapping[Address, int]
     value_wei: int  # all gains, at the market's oracle prices
     gas: int  # adapter's and venues' own estimate
+    fill: Fill
+    hops: tuple[Hop, ...]  # in the order of the route
     writes: tuple[Write, ...] = field(repr=False, default=())
 
 

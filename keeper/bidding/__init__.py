@@ -1,0 +1,1 @@
+"""How much of a profit to offer for a place in the block."""

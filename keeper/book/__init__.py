@@ -1,0 +1,1 @@
+"""State of a chain as tables of integers: journal, overlays, back-fill, snapshots."""

@@ -1,0 +1,1 @@
+"""The most profitable legal liquidation: pure."""

@@ -1,0 +1,158 @@
+"""The book: the tables, the journal that can undo each recent block, and the sources whose events change them.
+
+A block is staged on an overlay first. If it announced contracts the logs were not fetched for, `stage` says which, and the caller comes
+back with more logs; only a complete block is committed. What is followed is itself state, so an undone block un-follows.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from keeper.book.state import Overlay, Tables
+from keeper.errors import Halt
+from keeper.ports import LogSource, View
+from keeper.types import Address, Block, Hash, Head, Log, LogFilter, Write
+
+FOLLOWED = "followed"
+"""Table of (source, address) whose logs the book has from their first block on; value: since_block + 1."""
+
+
+@dataclass(frozen=True, slots=True)
+class JournalEntry:
+    """One applied block and the writes that undo it."""
+
+    head: Head
+    undo: tuple[Write, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Staged:
+    """A block's effect, not yet in the book. `news`: contracts announced for which logs are still missing."""
+
+    head: Head
+    overlay: Overlay
+    news: tuple[Follow, ...]
+
+
+Follow = tuple[LogSource, LogFilter]
+"""A contract and the source that wants its logs."""
+
+
+class Book:
+    """All state of one chain at `head`."""
+
+    def __init__(self, sources: Sequence[LogSource], journal_blocks: int = 256) -> None:
+        self.sources = tuple(sources)
+        self.tables = Tables()
+        self.journal: deque[JournalEntry] = deque()
+        self._journal_blocks = journal_blocks
+        self._base: Head | None = None
+
+    @property
+    def head(self) -> Head | None:
+        return self.journal[-1].head if self.journal else self._base
+
+    def start(self, base: Head, journal: Iterable[JournalEntry] = (), cells: Iterable[Write] = ()) -> None:
+        """Stand on `base` plus the journal's blocks, with these cells as the state at the newest of them."""
+        self._base = base
+        self.journal = deque(journal)
+        self.tables.write(cells)
+
+    # --- what to fetch
+
+    def filters(self, view: View | None = None) -> tuple[LogFilter, ...]:
+        """Every contract to follow now, each once with the union of its topics."""
+        return merge_filters(f for source in self.sources for f in source.filters(view or self.tables))
+
+    # --- forward
+
+    def stage(self, block: Block, follow: Sequence[Follow] = (), past: Sequence[Write] = ()) -> Staged:
+        """Run a block's logs through the sources. `follow`: new contracts whose logs the block has been given too; `past`: what their
+        logs of earlier blocks left."""
+        overlay = Overlay(self.tables, past)
+        apply_logs(self.sources, block.logs, overlay, follow)
+        overlay.write(followed(follow))
+        return Staged(block.head, overlay, unfollowed(self.sources, overlay))
+
+    def commit(self, staged: Staged) -> list[Write]:
+        """Make a staged block the head; returns the changed cells."""
+        if self.head is not None and staged.head.parent_hash != self.head.hash:
+            raise Halt(f"block {staged.head.number} does not follow the book's head {self.head.number}")
+        writes = staged.overlay.writes()
+        self.journal.append(JournalEntry(staged.head, tuple(self.tables.write(writes))))
+        if len(self.journal) > self._journal_blocks:
+            self._base = self.journal.popleft().head
+        return writes
+
+    def amend(self, writes: Sequence[Write]) -> list[Write]:
+        """Add cells read at the head to the head's own block; returns those that changed."""
+        changed = [(table, key, value) for table, key, value in writes if self.tables.get(table, key) != value]
+        if changed and self.journal:
+            last = self.journal.pop()
+            self.journal.append(JournalEntry(last.head, (*self.tables.write(changed), *last.undo)))
+        elif changed:
+            self.tables.write(changed)
+        return changed
+
+    # --- backward
+
+    def undo(self, head: Head) -> list[Write]:
+        """Take back the newest block, which must be `head`; returns the cells as they are now."""
+        if not self.journal or self.journal[-1].head.hash != head.hash:
+            raise Halt(f"cannot undo block {head.number}: it is not the newest in the journal")
+        entry = self.journal.pop()
+        self.tables.write(entry.undo)
+        return [(table, key, self.tables.get(table, key)) for table, key, _ in entry.undo]
+
+    def before(self, block: Hash) -> View | None:
+        """The state just before a recent block; None when the journal does not reach it."""
+        overlay = Overlay(self.tables)
+        for entry in reversed(self.journal):
+            overlay.write(entry.undo)
+            if entry.head.hash == block:
+                return overlay
+        return None
+
+    def ancestors(self) -> tuple[Head, ...]:
+        """Recent heads, oldest first: what a reorg can go back to."""
+        base = (self._base,) if self._base else ()
+        return (*base, *(entry.head for entry in self.journal))
+
+
+def merge_filters(filters: Iterable[LogFilter]) -> tuple[LogFilter, ...]:
+    merged: dict[Address, LogFilter] = {}
+    for f in filters:
+        other = merged.get(f.address)
+        merged[f.address] = f if other is None else _union(f, other)
+    return tuple(merged.values())
+
+
+def _union(a: LogFilter, b: LogFilter) -> LogFilter:
+    return LogFilter(a.address, a.topics | b.topics, min(a.since_block, b.since_block))
+
+
+def unfollowed(sources: Iterable[LogSource], view: View) -> tuple[Follow, ...]:
+    """What a source wants but whose past logs are not in the state yet."""
+    return tuple((source, f) for source in sources for f in source.filters(view) if not view.get(FOLLOWED, (source.name, f.address)))
+
+
+def followed(follow: Iterable[Follow]) -> list[Write]:
+    return [(FOLLOWED, (source.name, f.address), f.since_block + 1) for source, f in follow]
+
+
+def apply_logs(sources: Iterable[LogSource], logs: Iterable[Log], overlay: Overlay, follow: Iterable[Follow] = ()) -> None:
+    """Route each log, in order, to the sources that follow its contract; `follow` are followed from the start."""
+    routes = _routes((*((source, f) for source in sources for f in source.filters(overlay)), *follow))
+    for log in logs:
+        for source, topics in routes.get(log.address, {}).values():
+            if log.topics and log.topics[0] in topics:
+                overlay.write(source.apply(log, overlay))
+
+
+def _routes(follow: Iterable[Follow]) -> dict[Address, dict[str, tuple[LogSource, frozenset[str]]]]:
+    routes: dict[Address, dict[str, tuple[LogSource, frozenset[str]]]] = {}
+    for wanted_by, f in follow:
+        routes.setdefault(f.address, {})[wanted_by.name] = (wanted_by, f.topics)
+    return routes

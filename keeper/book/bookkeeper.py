@@ -1,0 +1,100 @@
+"""Moves the book with the chain: undo, apply, read what no event tells, save. Ordered and lossless."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Sequence
+from typing import Protocol
+
+from keeper.book.book import Book, Follow, JournalEntry
+from keeper.book.indexer import side_fetch
+from keeper.ports import Reader
+from keeper.types import Block, ChainUpdate, Hash, Head, Log, LogFilter, Write
+
+
+class BlockReader(Reader, Protocol):
+    """A node that can give one block's logs by its hash."""
+
+    async def logs_of_block(self, filters: Sequence[LogFilter], head: Head) -> tuple[Log, ...]: ...
+
+
+class BlockStore(Protocol):
+    """Where the book survives a restart."""
+
+    async def save_update(
+        self, undone: Sequence[Head], applied: Sequence[JournalEntry], cells: Sequence[Write], cursors: dict[str, tuple[int, Hash]]
+    ) -> None:
+        """One transaction: the cells as they are now, the journal, and each source's cursor."""
+        ...
+
+
+class Bookkeeper:
+    """The only writer of a book."""
+
+    def __init__(self, book: Book, reader: BlockReader, store: BlockStore, keep_blocks: int = 32) -> None:
+        self.book = book
+        self._reader = reader
+        self._store = store
+        self._recent: OrderedDict[Hash, Block] = OrderedDict()
+        self._keep_blocks = keep_blocks
+
+    async def advance(self, update: ChainUpdate) -> list[Write]:
+        """Bring the book to the update's last block; returns every cell that may have changed, with its value now."""
+        changed = [write for head in update.undo for write in self.book.undo(head)]
+        for block in update.blocks:
+            changed += await self._apply(block)
+        changed += await self._read()
+        await self._save(update, changed)
+        return [(table, key, self.book.tables.get(table, key)) for table, key, _ in changed]
+
+    async def block(self, head: Head) -> Block:
+        """A recent block with the logs the book follows."""
+        known = self._recent.get(head.hash)
+        return known or Block(head, await self._reader.logs_of_block(self.book.filters(), head))
+
+    async def _apply(self, block: Block) -> list[Write]:
+        """Stage until no contract is missing, then commit."""
+        follow: tuple[Follow, ...] = ()
+        staged = self.book.stage(block)
+        while staged.news:
+            follow = (*follow, *staged.news)
+            block, past = await self._fetch_again(block.head, follow)
+            staged = self.book.stage(block, follow, past)
+        self._recent[block.head.hash] = block
+        while len(self._recent) > self._keep_blocks:
+            self._recent.popitem(last=False)
+        return self.book.commit(staged)
+
+    async def _fetch_again(self, head: Head, follow: Sequence[Follow]) -> tuple[Block, list[Write]]:
+        filters = [*self.book.filters(), *(f for _, f in follow)]
+        logs = await self._reader.logs_of_block(filters, head)
+        past: list[Write] = []
+        for source, f in follow:
+            past += await side_fetch(self._reader, source, f, self.book.tables, head.number - 1)
+        return Block(head, logs), past
+
+    async def _read(self) -> list[Write]:
+        """What no event tells, of every source, at the head."""
+        head = self.book.head
+        if head is None:
+            return []
+        asked = [(source, source.reads(self.book.tables)) for source in self.book.sources]
+        replies = await self._reader.calls([read for _, reads in asked for read in reads], head.hash)
+        writes: list[Write] = []
+        for source, reads in asked:
+            mine, replies = replies[: len(reads)], replies[len(reads) :]
+            writes += source.absorb(mine, self.book.tables)
+        return self.book.amend(writes)
+
+    async def _save(self, update: ChainUpdate, changed: Sequence[Write]) -> None:
+        head = self.book.head
+        if head is None:
+            return
+        cells = {(table, key): self.book.tables.get(table, key) for table, key, _ in changed}
+        fresh = {block.head.hash for block in update.blocks}
+        await self._store.save_update(
+            update.undo,
+            [entry for entry in self.book.journal if entry.head.hash in fresh],
+            [(table, key, value) for (table, key), value in cells.items()],
+            {source.name: (head.number, head.hash) for source in self.book.sources},
+        )

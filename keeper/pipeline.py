@@ -1,0 +1,185 @@
+"""The eight stages of one chain: feed → book → scan → plan → simulate → bid → submit → settle. Read this first.
+
+State moves in order and nothing is lost (`follow`). Work is conflated to the newest head (`work`): a slow plan never queues stale work.
+Every candidate ends in exactly one outcome per block, with its reason.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from keeper.errors import Skip
+from keeper.ports import BidPolicy, Feed, OutcomeSink, Simulator, View
+from keeper.types import Address, Bid, ChainUpdate, Head, Health, Landing, Outcome, Prediction, Simulation, Verdict, Write
+
+
+class Candidate(Protocol):
+    @property
+    def account(self) -> Address: ...
+    @property
+    def health(self) -> Health: ...
+    @property
+    def market_name(self) -> str: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """A plan the node has vouched for, and the fees it is worth."""
+
+    prediction: Prediction
+    data: bytes
+    simulation: Simulation
+    bid: Bid
+
+
+class Books(Protocol):
+    """The book: ordered, lossless."""
+
+    async def advance(self, update: ChainUpdate) -> list[Write]: ...
+
+    @property
+    def view(self) -> View: ...
+
+    @property
+    def head(self) -> Head: ...
+
+
+class Watcher(Protocol):
+    """The scan."""
+
+    def update(self, changed: Sequence[Write], view: View) -> None: ...
+
+    def candidates(self, view: View, at_s: int) -> Sequence[Candidate]: ...
+
+
+class Planning(Protocol):
+    def block(
+        self, candidates: Sequence[Candidate], view: View, landing: Landing
+    ) -> tuple[list[Prediction], list[tuple[Candidate, Skip]]]: ...
+
+    def calldata(self, prediction: Prediction) -> bytes: ...
+
+
+class Submitter(Protocol):
+    """Sends jobs and remembers them; `busy` while one for the account is on its way."""
+
+    def busy(self, market: str, account: Address) -> bool: ...
+
+    async def submit(self, jobs: Sequence[Job], landing: Landing) -> list[Outcome]: ...
+
+
+class Settling(Protocol):
+    async def settle(self, update: ChainUpdate) -> list[Outcome]: ...
+
+
+@dataclass(frozen=True, slots=True)
+class BlockReport:
+    """What one block's work came to: the funnel adds up, `candidates` = the number of outcomes."""
+
+    head: Head
+    candidates: int
+    outcomes: tuple[Outcome, ...]
+    seconds: float
+
+
+class Pipeline:
+    """Wires the stages of one chain; knows none of them by class."""
+
+    def __init__(
+        self,
+        feed: Feed,
+        books: Books,
+        watcher: Watcher,
+        planning: Planning,
+        simulator: Simulator,
+        policy: BidPolicy,
+        submitter: Submitter,
+        settling: Settling,
+        sink: OutcomeSink,
+        landing: Callable[[Head], Landing],
+        report: Callable[[BlockReport], None],
+        now_s: Callable[[], float],
+    ) -> None:
+        self._feed, self._books, self._watcher, self._planning = feed, books, watcher, planning
+        self._simulator, self._policy, self._submitter, self._settling = simulator, policy, submitter, settling
+        self._sink, self._landing, self._report, self._now_s = sink, landing, report, now_s
+        self._woken = asyncio.Event()
+
+    async def run(self, blocks: int | None = None) -> None:
+        """Run until cancelled, or until `blocks` heads have been worked on."""
+        async with asyncio.TaskGroup() as group:
+            follow = group.create_task(self._follow(), name="follow")
+            await group.create_task(self._work(blocks), name="work")
+            follow.cancel()
+
+    async def _follow(self) -> None:
+        async for update in self._feed.updates():
+            changed = await self._books.advance(update)  # feed, book
+            self._watcher.update(changed, self._books.view)
+            await self._sink.record(await self._settling.settle(update))  # settle
+            self._woken.set()
+
+    async def _work(self, blocks: int | None) -> None:
+        done = 0
+        while blocks is None or done < blocks:
+            await self._woken.wait()
+            self._woken.clear()
+            await self.on_head(self._books.head)
+            done += 1
+
+    async def on_head(self, head: Head) -> None:
+        """All there is to do about one head."""
+        started = self._now_s()
+        landing = self._landing(head)
+        candidates = self._watcher.candidates(self._books.view, landing.timestamp_s)  # scan
+        plans, outcomes = self._plan(candidates, head, landing)
+        proven = await self._simulate(plans, landing, outcomes)
+        jobs = self._bid(proven, landing, outcomes)
+        if self._books.head.number > head.number:  # its block has come and gone
+            outcomes += [_skipped(job.prediction, head, "late") for job in jobs]
+        else:
+            outcomes += await self._submitter.submit(jobs, landing)
+        await self._sink.record(outcomes)
+        self._report(BlockReport(head, len(candidates), tuple(outcomes), self._now_s() - started))
+
+    def _plan(self, candidates: Sequence[Candidate], head: Head, landing: Landing) -> tuple[list[Prediction], list[Outcome]]:
+        busy = [c for c in candidates if self._submitter.busy(c.market_name, c.account)]
+        free = [c for c in candidates if not self._submitter.busy(c.market_name, c.account)]
+        plans, rejected = self._planning.block(free, self._books.view, landing)
+        outcomes = [_rejected(c, head, "in_flight", "") for c in busy]
+        return plans, outcomes + [_rejected(c, head, skip.reason, skip.detail) for c, skip in rejected]
+
+    async def _simulate(
+        self, plans: list[Prediction], landing: Landing, outcomes: list[Outcome]
+    ) -> list[tuple[Prediction, bytes, Simulation]]:
+        data = [self._planning.calldata(plan) for plan in plans]
+        simulations = await self._simulator.simulate(data, landing) if data else []
+        proven = []
+        for plan, call, simulation in zip(plans, data, simulations, strict=True):
+            if simulation.ok:
+                proven.append((plan, call, simulation))
+            else:
+                outcomes.append(_skipped(plan, self._books.head, "simulation_failed", simulation.error))
+        return proven
+
+    def _bid(self, proven: list[tuple[Prediction, bytes, Simulation]], landing: Landing, outcomes: list[Outcome]) -> list[Job]:
+        jobs = []
+        for plan, call, simulation in proven:
+            try:
+                jobs.append(Job(plan, call, simulation, self._policy.bid(plan, simulation.gas_used, landing)))
+            except Skip as skip:
+                outcomes.append(_skipped(plan, self._books.head, skip.reason, skip.detail))
+        return jobs
+
+
+def _rejected(candidate: Candidate, head: Head, reason: str, detail: str) -> Outcome:
+    health_factor_wad = candidate.health.health_factor_wad
+    return Outcome(head.number, candidate.market_name, candidate.account, Verdict.SKIPPED, reason, health_factor_wad, detail=detail)
+
+
+def _skipped(prediction: Prediction, head: Head, reason: str, detail: str = "") -> Outcome:
+    plan = prediction.plan
+    return Outcome(head.number, plan.market, plan.account, Verdict.SKIPPED, reason, detail=detail)

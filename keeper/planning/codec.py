@@ -1,0 +1,57 @@
+"""Plans as JSON text: what the outbox keeps, so that a result can be explained after a restart."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import orjson
+
+from keeper.types import Address, Funding, FundingKind, Plan, PoolKey
+
+
+def dump_plan(plan: Plan) -> dict[str, Any]:
+    """JSON-ready; integers as strings."""
+    return {
+        "market": plan.market,
+        "account": plan.account,
+        "debt_token": plan.debt_token,
+        "collateral_token": plan.collateral_token,
+        "cover": str(plan.cover),
+        "funding": {
+            "kind": str(plan.funding.kind),
+            "source": plan.funding.source,
+            "token": plan.funding.token,
+            "amount": str(plan.funding.amount),
+            "fee": str(plan.funding.fee),
+        },
+        "route": [[pool.venue, pool.address, pool.token0, pool.token1, pool.fee_pips] for pool in plan.route],
+        "profit_token": plan.profit_token,
+    }
+
+
+def load_plan(data: dict[str, Any]) -> Plan:
+    funding = data["funding"]
+    return Plan(
+        market=data["market"],
+        account=Address(data["account"]),
+        debt_token=Address(data["debt_token"]),
+        collateral_token=Address(data["collateral_token"]),
+        cover=int(data["cover"]),
+        funding=Funding(
+            FundingKind(funding["kind"]),
+            Address(funding["source"]),
+            Address(funding["token"]),
+            int(funding["amount"]),
+            int(funding["fee"]),
+        ),
+        route=tuple(PoolKey(venue, Address(a), Address(t0), Address(t1), fee) for venue, a, t0, t1, fee in data["route"]),
+        profit_token=Address(data["profit_token"]),
+    )
+
+
+def plan_text(plan: Plan) -> str:
+    return orjson.dumps(dump_plan(plan)).decode()
+
+
+def plan_of(text: str) -> Plan:
+    return load_plan(orjson.loads(text))

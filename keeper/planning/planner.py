@@ -1,0 +1,216 @@
+"""The most profitable legal liquidation of an account, and a block's worth of them in sequence.
+
+For each legal pair: the best routes at full size, then both ways of funding on each, then the amount: the rules' break-points, and the
+maximum between them (profit is concave there: a bonus proportional to size, less a price impact that grows with it).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+
+from keeper.book.state import Overlay
+from keeper.errors import Skip
+from keeper.planning.predict import Predictor
+from keeper.ports import Market, View
+from keeper.risk.watch import Candidate
+from keeper.types import Address, Funding, FundingKind, Landing, Pair, Plan, PoolKey, Prediction
+
+ROUTES_KEPT = 3
+CALLS_PER_ACCOUNT = 4
+SEARCH_STEPS = 20
+GOLDEN = 0.6180339887498949
+REPLAN_BELOW = 0.99
+"""A plan made on the block's first state is kept if on the actual state it still nets this share."""
+
+GAS_SLACK = 0.2
+"""The offline gas is an estimate: plans short of break-even by less than this share of it still get simulated."""
+
+
+@dataclass(frozen=True, slots=True)
+class Rejected:
+    candidate: Candidate
+    reason: str
+    detail: str
+
+
+Shape = tuple[FundingKind, Address, tuple[PoolKey, ...], Address]
+"""(funding, its source, route, profit token)"""
+
+
+class Planner:
+    """Pure: state in, plans out. `gas_price_wei`: what a unit of gas will cost at least."""
+
+    def __init__(self, predictor: Predictor) -> None:
+        self._predictor = predictor
+        self._router = predictor.router
+
+    # --- a block
+
+    def block(
+        self, candidates: Iterable[Candidate], view: View, landing: Landing, gas_price_wei: int, limit: int
+    ) -> tuple[list[Prediction], list[Rejected]]:
+        """Plans in the order in which to send them, each on the state the ones before it leave; and why the others have none."""
+        at_s = landing.timestamp_s
+        rejected: list[Rejected] = []
+        first = [found for found in (self._try(c, view, at_s, gas_price_wei, rejected) for c in candidates) if found]
+        first.sort(key=lambda found: self.net_wei(found[1], gas_price_wei), reverse=True)
+        state = Overlay(view)
+        plans: list[Prediction] = []
+        for candidate, standalone in first:
+            made = list(self._in_turn(candidate, standalone, state, at_s, gas_price_wei, rejected))
+            plans += made[: max(0, limit - len(plans))]
+        return plans, rejected
+
+    def _try(
+        self, candidate: Candidate, view: View, at_s: int, gas_price_wei: int, rejected: list[Rejected]
+    ) -> tuple[Candidate, Prediction] | None:
+        try:
+            return candidate, self.best(candidate, view, at_s, gas_price_wei)
+        except Skip as skip:
+            rejected.append(Rejected(candidate, skip.reason, skip.detail))
+            return None
+
+    def _in_turn(
+        self, candidate: Candidate, standalone: Prediction, state: Overlay, at_s: int, gas_price_wei: int, rejected: list[Rejected]
+    ) -> Iterator[Prediction]:
+        """One account's calls, one after another, until no further one pays. Each is written into `state`."""
+        for call in range(CALLS_PER_ACCOUNT):
+            try:
+                made = self._again(candidate, standalone, state, at_s, gas_price_wei) if call == 0 else None
+                made = made or self.best(candidate, state, at_s, gas_price_wei)
+            except Skip as skip:
+                if call == 0:
+                    rejected.append(Rejected(candidate, skip.reason, skip.detail))
+                return
+            state.write(made.writes)
+            yield made
+
+    def _again(self, candidate: Candidate, standalone: Prediction, state: View, at_s: int, gas_price_wei: int) -> Prediction | None:
+        """The same plan on the state as it is by now, if it is still as good."""
+        try:
+            now = self._predictor.predict(standalone.plan, state, at_s)
+        except Skip:
+            return None
+        good = self.net_wei(now, gas_price_wei) >= REPLAN_BELOW * self.net_wei(standalone, gas_price_wei)
+        return now if good else None
+
+    # --- an account
+
+    def best(self, candidate: Candidate, view: View, at_s: int, gas_price_wei: int) -> Prediction:
+        """Raises Skip: "healthy", the rule that forbids every pair, "no_route", or "unprofitable" with the best net."""
+        pairs = candidate.market.pairs(view, candidate.account, at_s)
+        if not pairs:
+            raise Skip("healthy")
+        found: list[Prediction] = []
+        skips: list[Skip] = []
+        for pair in pairs:
+            try:
+                found += self._pair(candidate.market, pair, view, at_s, gas_price_wei)
+            except Skip as skip:
+                skips.append(skip)
+        if not found:
+            raise next((s for s in skips if s.reason != "no_route"), skips[0] if skips else Skip("illegal"))
+        best = max(found, key=lambda prediction: self.net_wei(prediction, gas_price_wei))
+        net = self.net_wei(best, gas_price_wei)
+        if net < -GAS_SLACK * best.gas * gas_price_wei:
+            raise Skip("unprofitable", f"best nets {net} wei, of which gas {best.gas * gas_price_wei}")
+        return best
+
+    def net_wei(self, prediction: Prediction, gas_price_wei: int) -> int:
+        return prediction.value_wei - prediction.gas * gas_price_wei
+
+    def _pair(self, market: Market, pair: Pair, view: View, at_s: int, gas_price_wei: int) -> list[Prediction]:
+        """The best amount for each way of doing it."""
+        found: list[Prediction] = []
+        last: Skip | None = None
+        amounts = [(amount, self._repaid(market, pair, amount, view, at_s)) for amount in pair.amounts]
+        for shape in self._shapes(market, pair, view, at_s):
+
+            def attempt(cover: int, shape: Shape = shape) -> Prediction | None:
+                nonlocal last
+                try:
+                    return self._predictor.predict(self._plan(market, pair, cover, shape, view, at_s), view, at_s)
+                except Skip as skip:
+                    last = skip
+                    return None
+
+            best = self._amount(attempt, amounts, gas_price_wei)
+            if best:
+                found.append(best)
+        if not found:
+            raise last or Skip("no_route")
+        return found
+
+    def _shapes(self, market: Market, pair: Pair, view: View, at_s: int) -> list[Shape]:
+        if pair.debt_token == pair.collateral_token:
+            return [(FundingKind.NONE, market.address, (), pair.debt_token)]
+        fill = self._largest_fill(market, pair, view, at_s)
+        shapes: list[Shape] = []
+        for route in self._router.top_paths(view, pair.collateral_token, pair.debt_token, fill, ROUTES_KEPT):
+            shapes += [(FundingKind.FLASH_LOAN, source, route, pair.debt_token) for source in self._predictor.lenders]
+            pool = route[-1]
+            owed = pool.token0 if pool.token1 == pair.debt_token else pool.token1
+            shapes.append((FundingKind.FLASH_SWAP, pool.address, route, owed))
+        return shapes
+
+    def _largest_fill(self, market: Market, pair: Pair, view: View, at_s: int) -> int:
+        """Collateral seized by the largest legal amount."""
+        skip = Skip("illegal")
+        for cover in reversed(pair.amounts):
+            try:
+                return market.fill(view, pair.account, pair.debt_token, pair.collateral_token, cover, at_s).seized
+            except Skip as why:
+                skip = why
+        raise skip
+
+    def _plan(self, market: Market, pair: Pair, cover: int, shape: Shape, view: View, at_s: int) -> Plan:
+        """With a cover above what is owed now, borrow a basis point more: debt grows until the block it lands in."""
+        kind, source, route, profit_token = shape
+        repaid = market.fill(view, pair.account, pair.debt_token, pair.collateral_token, cover, at_s).repaid
+        amount = repaid if cover == repaid else min(cover, repaid + repaid // 10_000 + 1)
+        funding = Funding(kind, source, pair.debt_token, amount, 0)
+        return Plan(market.name, pair.account, pair.debt_token, pair.collateral_token, cover, funding, route, profit_token)
+
+    def _repaid(self, market: Market, pair: Pair, cover: int, view: View, at_s: int) -> int:
+        """What a cover really repays: the contract caps it. The cover itself when the rules forbid it."""
+        try:
+            return market.fill(view, pair.account, pair.debt_token, pair.collateral_token, cover, at_s).repaid
+        except Skip:
+            return cover
+
+    def _amount(
+        self, attempt: Callable[[int], Prediction | None], amounts: Sequence[tuple[int, int]], gas_price_wei: int
+    ) -> Prediction | None:
+        """The best of the break-points (cover, repaid) and, where a smaller amount is better, of what lies below them."""
+        best: Prediction | None = None
+        low = 0
+        for cover, high in amounts:
+            at_high = attempt(cover)
+            best = self._better(gas_price_wei, best, at_high)
+            near = attempt(high - (high - low) // 64)
+            if at_high is None or self._better(gas_price_wei, at_high, near) is near:
+                best = self._better(gas_price_wei, best, self._search(attempt, low, high, gas_price_wei))
+            low = high
+        return best
+
+    def _search(self, attempt: Callable[[int], Prediction | None], low: int, high: int, gas_price_wei: int) -> Prediction | None:
+        """Golden-section search for the maximum of a concave function of an integer."""
+        best: Prediction | None = None
+        left, right = high - round((high - low) * GOLDEN), low + round((high - low) * GOLDEN)
+        at_left, at_right = attempt(left), attempt(right)
+        for _ in range(SEARCH_STEPS):
+            best = self._better(gas_price_wei, best, at_left, at_right)
+            if at_right is None or (at_left and self._better(gas_price_wei, at_left, at_right) is at_left):
+                high, right, at_right = right, left, at_left
+                left = high - round((high - low) * GOLDEN)
+                at_left = attempt(left)
+            else:
+                low, left, at_left = left, right, at_right
+                right = low + round((high - low) * GOLDEN)
+                at_right = attempt(right)
+        return self._better(gas_price_wei, best, at_left, at_right)
+
+    def _better(self, gas_price_wei: int, *predictions: Prediction | None) -> Prediction | None:
+        made = [prediction for prediction in predictions if prediction is not None]
+        return max(made, key=lambda prediction: self.net_wei(prediction, gas_price_wei)) if made else None
