@@ -6,7 +6,7 @@ Pure ports (`LogSource`, `Market`, `Venue`, `FlashLender`, `BidPolicy`) get all 
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
-from typing import Literal, Protocol
+from typing import Literal, Protocol, runtime_checkable
 
 from keeper.types import (
     Address,
@@ -165,6 +165,7 @@ class Venue(LogSource, Protocol):
     def gas(self, hop: Hop) -> int: ...
 
 
+@runtime_checkable
 class FlashLender(Protocol):
     """Lends tokens within one transaction (pure; reads its owner's tables)."""
 

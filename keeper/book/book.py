@@ -7,7 +7,7 @@ back with more logs; only a complete block is committed. What is followed is its
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 from keeper.book.state import Overlay, Tables
@@ -17,6 +17,11 @@ from keeper.types import Address, Block, Hash, Head, Log, LogFilter, Write
 
 FOLLOWED = "followed"
 """Table of (source, address) whose logs the book has from their first block on; value: since_block + 1."""
+
+TOKENS = "tokens"
+"""Table of (token): every token that some market lists; venues follow the pools between them."""
+
+Listing = Callable[[View], Iterable[Address]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,8 +48,9 @@ Follow = tuple[LogSource, LogFilter]
 class Book:
     """All state of one chain at `head`."""
 
-    def __init__(self, sources: Sequence[LogSource], journal_blocks: int = 256) -> None:
+    def __init__(self, sources: Sequence[LogSource], journal_blocks: int = 256, listing: Listing = lambda view: ()) -> None:
         self.sources = tuple(sources)
+        self._listing = listing
         self.tables = Tables()
         self.journal: deque[JournalEntry] = deque()
         self._journal_blocks = journal_blocks
@@ -73,8 +79,12 @@ class Book:
         logs of earlier blocks left."""
         overlay = Overlay(self.tables, past)
         apply_logs(self.sources, block.logs, overlay, follow)
-        overlay.write(followed(follow))
+        overlay.write([*followed(follow), *self.listed(overlay)])
         return Staged(block.head, overlay, unfollowed(self.sources, overlay))
+
+    def listed(self, view: View) -> list[Write]:
+        """Tokens listed by a market since the state last knew."""
+        return [(TOKENS, (token,), 1) for token in self._listing(view) if not view.get(TOKENS, (token,))]
 
     def commit(self, staged: Staged) -> list[Write]:
         """Make a staged block the head; returns the changed cells."""

@@ -17,6 +17,8 @@ class BlockReader(Reader, Protocol):
 
     async def logs_of_block(self, filters: Sequence[LogFilter], head: Head) -> tuple[Log, ...]: ...
 
+    async def logs_of_blocks(self, filters: Sequence[LogFilter], heads: Sequence[Head]) -> list[tuple[Log, ...]]: ...
+
 
 class BlockStore(Protocol):
     """Where the book survives a restart."""
@@ -41,8 +43,7 @@ class Bookkeeper:
     async def advance(self, update: ChainUpdate) -> list[Write]:
         """Bring the book to the update's last block; returns every cell that may have changed, with its value now."""
         changed = [write for head in update.undo for write in self.book.undo(head)]
-        for block in update.blocks:
-            changed += await self._apply(block)
+        changed += await self._apply_all(update.blocks)
         changed += await self._read()
         await self._save(update, changed)
         return [(table, key, self.book.tables.get(table, key)) for table, key, _ in changed]
@@ -52,8 +53,21 @@ class Bookkeeper:
         known = self._recent.get(head.hash)
         return known or Block(head, await self._reader.logs_of_block(self.book.filters(), head))
 
-    async def _apply(self, block: Block) -> list[Write]:
-        """Stage until no contract is missing, then commit."""
+    async def _apply_all(self, blocks: Sequence[Block]) -> list[Write]:
+        """When a block announces contracts, the blocks after it are fetched again: their logs did not include the newcomers'."""
+        changed: list[Write] = []
+        rest = list(blocks)
+        while rest:
+            writes, grown = await self._apply(rest.pop(0))
+            changed += writes
+            if grown and rest:
+                heads = [block.head for block in rest]
+                logs = await self._reader.logs_of_blocks(self.book.filters(), heads)
+                rest = [Block(head, found) for head, found in zip(heads, logs, strict=True)]
+        return changed
+
+    async def _apply(self, block: Block) -> tuple[list[Write], bool]:
+        """Stage until no contract is missing, then commit; tells whether contracts were announced."""
         follow: tuple[Follow, ...] = ()
         staged = self.book.stage(block)
         while staged.news:
@@ -63,7 +77,7 @@ class Bookkeeper:
         self._recent[block.head.hash] = block
         while len(self._recent) > self._keep_blocks:
             self._recent.popitem(last=False)
-        return self.book.commit(staged)
+        return self.book.commit(staged), bool(follow)
 
     async def _fetch_again(self, head: Head, follow: Sequence[Follow]) -> tuple[Block, list[Write]]:
         filters = [*self.book.filters(), *(f for _, f in follow)]

@@ -130,7 +130,7 @@ class Planner:
             def attempt(cover: int, shape: Shape = shape) -> Prediction | None:
                 nonlocal last
                 try:
-                    return self._predictor.predict(self._plan(market, pair, cover, shape, view, at_s), view, at_s)
+                    return self._predictor.predict(self._plan(market, pair, cover, shape), view, at_s)
                 except Skip as skip:
                     last = skip
                     return None
@@ -164,12 +164,10 @@ class Planner:
                 skip = why
         raise skip
 
-    def _plan(self, market: Market, pair: Pair, cover: int, shape: Shape, view: View, at_s: int) -> Plan:
-        """With a cover above what is owed now, borrow a basis point more: debt grows until the block it lands in."""
+    def _plan(self, market: Market, pair: Pair, cover: int, shape: Shape) -> Plan:
+        """Funds the whole cover, of which the contract pulls what is owed in the block it lands in."""
         kind, source, route, profit_token = shape
-        repaid = market.fill(view, pair.account, pair.debt_token, pair.collateral_token, cover, at_s).repaid
-        amount = repaid if cover == repaid else min(cover, repaid + repaid // 10_000 + 1)
-        funding = Funding(kind, source, pair.debt_token, amount, 0)
+        funding = Funding(kind, source, pair.debt_token, cover, 0)
         return Plan(market.name, pair.account, pair.debt_token, pair.collateral_token, cover, funding, route, profit_token)
 
     def _repaid(self, market: Market, pair: Pair, cover: int, view: View, at_s: int) -> int:

@@ -1,0 +1,1 @@
+"""Where seized assets are sold: one package a kind of exchange."""

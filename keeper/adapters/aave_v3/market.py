@@ -1,0 +1,187 @@
+"""The Market (and FlashLender) of one Aave v3 deployment: ties its tables to the rules. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+
+from keeper.adapters.aave_v3 import errors, events, filters, flash, liquidation, position, reads, rows, sizing
+from keeper.adapters.aave_v3.cells import Cells, Deployment
+from keeper.adapters.aave_v3.codec import call_data, selector
+from keeper.adapters.aave_v3.position import Holding, Position
+from keeper.errors import Skip
+from keeper.ports import View
+from keeper.types import (
+    Address,
+    Audit,
+    Factor,
+    Fill,
+    Funding,
+    Guard,
+    Health,
+    Leg,
+    Log,
+    LogFilter,
+    Pair,
+    Read,
+    Row,
+    Step,
+    Write,
+)
+
+ADAPTER = "aave-v3"
+GET_USER_ACCOUNT_DATA = selector("getUserAccountData(address)")
+LIQUIDATION_CALL = selector("liquidationCall(address,address,address,uint256,bool)")
+APPROVE = selector("approve(address,uint256)")
+COLLATERAL_WORD, DEBT_WORD, THRESHOLD_WORD, HEALTH_WORD = 0, 1, 3, 5
+
+
+class AaveV3Market:
+    """One deployment. Also its own FlashLender: `source` is the Pool."""
+
+    adapter = ADAPTER
+
+    def __init__(self, deployment: Deployment) -> None:
+        self.name = deployment.name
+        self.address = deployment.provider
+        self.source = deployment.pool
+        self.deployment = deployment
+        self.cells = Cells(deployment.name)
+
+    # --- LogSource
+
+    @property
+    def first_block(self) -> int:
+        return self.deployment.first_block
+
+    def filters(self, view: View) -> tuple[LogFilter, ...]:
+        return filters.filters(self.deployment, self.cells, view)
+
+    def apply(self, log: Log, view: View) -> list[Write]:
+        return events.apply(self.deployment, self.cells, log, view)
+
+    def reads(self, view: View) -> tuple[Read, ...]:
+        return reads.reads(self.deployment, self.cells, view)
+
+    def absorb(self, replies: Sequence[bytes | None], view: View) -> list[Write]:
+        return reads.absorb(self.deployment, self.cells, replies, view)
+
+    # --- accounts
+
+    def tokens(self, view: View) -> Mapping[Address, str]:
+        return {asset: self._symbol(view, asset) for asset in self.cells.assets(view)}
+
+    def accounts(self, view: View) -> Iterator[Address]:
+        return self.cells.borrowers(view)
+
+    def touched(self, writes: Iterable[Write]) -> set[Address]:
+        """Parameters, prices and indexes are factors: only an account's own balances, bits and eMode change its row."""
+        by_reserve, by_account = {self.cells.supply, self.cells.debt}, {self.cells.bits, self.cells.category}
+        found = set()
+        for table, key, _ in writes:
+            if table in by_reserve:
+                found.add(Address(str(key[1])))
+            elif table in by_account:
+                found.add(Address(str(key[0])))
+        return found
+
+    def factors(self, view: View, at_s: int) -> dict[Factor, float]:
+        return rows.factors(self.deployment, self.cells, view, at_s)
+
+    def row(self, view: View, account: Address) -> Row:
+        return rows.row(self.deployment, self.cells, view, account)
+
+    def health(self, view: View, account: Address, at_s: int) -> Health:
+        """`weighted_collateral` is Σ value · threshold in base currency, rounded as the version does (from 3.5: floored)."""
+        found = self.position(view, account, at_s)
+        legs = [self._leg(view, holding, "collateral") for holding in found.collaterals]
+        legs += [self._leg(view, holding, "debt") for holding in found.debts]
+        return Health(account, at_s, found.health_factor_wad, found.weighted, found.debt_base, self.deployment.unit, tuple(legs))
+
+    def audit(self, view: View, account: Address, at_s: int) -> Audit:
+        """Σ collateral, Σ debt, average threshold and health factor of `getUserAccountData`."""
+        found = self.position(view, account, at_s)
+        words = {
+            COLLATERAL_WORD: found.collateral_base,
+            DEBT_WORD: found.debt_base,
+            THRESHOLD_WORD: found.average_bps,
+            HEALTH_WORD: found.health_factor_wad,
+        }
+        return Audit(self._account_data(account), words)
+
+    def position(self, view: View, account: Address, at_s: int) -> Position:
+        return position.evaluate(self.cells, self.deployment.rules, view, account, at_s)
+
+    # --- liquidations
+
+    def pairs(self, view: View, account: Address, at_s: int) -> tuple[Pair, ...]:
+        """Amounts are covers: one that must close a position has headroom and is capped by the contract (see `sizing`)."""
+        found = self.position(view, account, at_s)
+        return sizing.pairs(self.deployment, self.cells, view, found) if found.liquidatable else ()
+
+    def fill(self, view: View, account: Address, debt_token: Address, collateral_token: Address, cover: int, at_s: int) -> Fill:
+        """Exactly what `liquidationCall(…, cover, false)` moves at `at_s`. `repaid` may be less than `cover`, never the reverse."""
+        found = self.position(view, account, at_s)
+        liquidation.check_account(self.deployment, self.cells, view, found)
+        debt = self._holding(found.debts, debt_token, "no_debt")
+        collateral = self._holding(found.collaterals, collateral_token, "no_collateral")
+        terms = liquidation.terms(self.deployment, self.cells, view, found, debt, collateral)
+        moved = liquidation.amounts(self.deployment.rules, terms, cover)
+        liquidation.check_amounts(self.cells, self.deployment.rules, view, terms, cover, moved)
+        return liquidation.settle(self.deployment, self.cells, view, terms, cover, moved)
+
+    def encode(self, fill: Fill) -> tuple[Step, ...]:
+        """Approve the cover, liquidate, withdraw what is left of the approval: tokens like USDT refuse to change one that is not 0."""
+        pool = self.deployment.pool
+        call = call_data(LIQUIDATION_CALL, fill.collateral_token, fill.debt_token, fill.account, fill.cover, 0)
+        return (
+            Step(fill.debt_token, call_data(APPROVE, pool, fill.cover)),
+            Step(pool, call),
+            Step(fill.debt_token, call_data(APPROVE, pool, 0)),
+        )
+
+    def guard(self, account: Address) -> Guard:
+        read = self._account_data(account)
+        return Guard(read.target, read.data, HEALTH_WORD, 10**18)
+
+    def gas(self, fill: Fill) -> int:
+        written_off = sum(table == self.cells.reserve and key[1] == "deficit" for table, key, _ in fill.writes)
+        return self.deployment.rules.gas_liquidation + self.deployment.rules.gas_bad_debt * max(written_off - 1, 0)
+
+    def value(self, view: View, token: Address, amount: int) -> int | None:
+        """In base currency (`unit` of Health), floored."""
+        if not self.cells.priced(view, token):
+            return None
+        unit: int = 10 ** self.cells.of_asset(view, token, "decimals")
+        return amount * self.cells.price(view, token) // unit
+
+    def decode_error(self, data: bytes) -> str | None:
+        return errors.decode(data)
+
+    # --- FlashLender
+
+    def quote(self, view: View, token: Address, amount: int, at_s: int) -> Funding:
+        return flash.quote(self.deployment, self.cells, view, token, amount, at_s)
+
+    def after(self, view: View, funding: Funding, at_s: int) -> list[Write]:
+        """`view` includes the writes of the calls made with the loan."""
+        return flash.after(self.deployment, self.cells, view, funding, at_s)
+
+    # --- parts
+
+    def _account_data(self, account: Address) -> Read:
+        return Read(self.deployment.pool, call_data(GET_USER_ACCOUNT_DATA, account))
+
+    def _symbol(self, view: View, asset: Address) -> str:
+        packed = self.cells.of_asset(view, asset, "symbol")
+        return packed.to_bytes((packed.bit_length() + 7) // 8).decode("utf-8", errors="replace") or asset[:10]
+
+    def _leg(self, view: View, holding: Holding, side: str) -> Leg:
+        asset = holding.reserve.asset
+        return Leg(asset, self._symbol(view, asset), side, holding.balance, holding.base, holding.threshold, holding.price)
+
+    @staticmethod
+    def _holding(holdings: Iterable[Holding], asset: Address, reason: str) -> Holding:
+        for holding in holdings:
+            if holding.reserve.asset == asset:
+                return holding
+        raise Skip(reason, asset)

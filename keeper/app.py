@@ -1,0 +1,168 @@
+"""The composition root: the only module that knows concrete classes. Everything else meets through `ports.py`.
+
+`open_chain` gives what every command needs: the node, the sources found by discovery, and a book in step with the chain.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from importlib.metadata import entry_points
+from pathlib import Path
+from typing import Any
+
+from keeper.book.book import Book
+from keeper.book.bookkeeper import Bookkeeper
+from keeper.book.indexer import Progress
+from keeper.book.resume import Resume
+from keeper.book.store import BookStore, Glimpse
+from keeper.chain.codec import topic
+from keeper.chain.feed import ChainFeed
+from keeper.chain.fees import landing
+from keeper.chain.heads import HeadSource, PollHeads
+from keeper.chain.reader import NodeReader
+from keeper.chain.rpc import Rpc
+from keeper.chain.ws import WsHeads
+from keeper.config import Settings
+from keeper.config.settings import ChainSettings, MarketSettings, VenueSettings
+from keeper.errors import ConfigError
+from keeper.planning.planner import Planner
+from keeper.planning.predict import Predictor
+from keeper.planning.routing import Router
+from keeper.ports import Adapter, FlashLender, LogSource, Market, Venue, View
+from keeper.risk.watch import Watch
+from keeper.types import Address, ChainUpdate, Head, Landing, LogFilter
+
+ANSWER_UPDATED = topic("AnswerUpdated(int256,uint256,uint256)")
+STALL_BLOCKS = 5
+REORG_BLOCKS = 256
+
+
+@dataclass(frozen=True, slots=True)
+class Chain:
+    """One chain, read: its node, its markets and venues, and a book in step with it."""
+
+    settings: ChainSettings
+    rpc: Rpc
+    reader: NodeReader
+    markets: tuple[Market, ...]
+    venues: tuple[Venue, ...]
+    book: Book
+    bookkeeper: Bookkeeper
+    feed: ChainFeed
+    predictor: Predictor
+    planner: Planner
+    watch: Watch
+
+    @property
+    def head(self) -> Head:
+        if self.book.head is None:
+            raise RuntimeError("the book has no head before it was resumed")
+        return self.book.head
+
+    @property
+    def view(self) -> View:
+        return self.book.tables
+
+    def landing(self, head: Head) -> Landing:
+        return landing(head, self.settings.block_time_s)
+
+    async def advance(self, update: ChainUpdate) -> None:
+        """One step of the chain: the book, then the rows of the accounts it touched."""
+        self.watch.update(await self.bookkeeper.advance(update), self.view)
+
+    async def catch_up(self) -> None:
+        """Follow the feed to the node's newest block."""
+        newest = await self.reader.head()
+        async for update in self.feed.updates():
+            await self.advance(update)
+            if self.head.number >= newest.number:
+                return
+
+
+def chain_named(settings: Settings, name: str | None = None) -> ChainSettings:
+    """The chain of that name; the only one when none is named."""
+    found = [chain for chain in settings.chains if name in (None, chain.name)]
+    if not found:
+        raise ConfigError(f"no chain is named {name!r}: there are {', '.join(chain.name for chain in settings.chains)}")
+    return found[0]
+
+
+@asynccontextmanager
+async def open_node(chain: ChainSettings) -> AsyncIterator[tuple[Rpc, NodeReader]]:
+    """The node, after checking that it is on the configured chain. Raises ConfigError, Transient."""
+    rpc = Rpc(chain.rpc_url.reveal(), f"node of {chain.name}")
+    try:
+        found = int(await rpc.request("eth_chainId"), 16)
+        if found != chain.chain_id:
+            raise ConfigError(f"chain {chain.name}: chain_id is {chain.chain_id} in the config, but the node is on chain {found}")
+        yield rpc, NodeReader(rpc)
+    finally:
+        await rpc.close()
+
+
+@asynccontextmanager
+async def open_chain(settings: Settings, chain: ChainSettings, progress: Progress, owned: bool) -> AsyncIterator[Chain]:
+    """A chain whose book stands where the feed can take over. Not `owned`: the book's file is only read, a daemon may be writing it."""
+    async with open_node(chain) as (rpc, reader):
+        path = book_path(settings, chain)
+        store = await BookStore.open(path, chain.chain_id) if owned else Glimpse(path, chain.chain_id)
+        try:
+            yield await _assemble(chain, rpc, reader, store, progress)
+        finally:
+            await store.close()
+
+
+async def _assemble(chain: ChainSettings, rpc: Rpc, reader: NodeReader, store: BookStore | Glimpse, progress: Progress) -> Chain:
+    markets: list[Market] = [await _open("keeper.adapters", item, reader, chain) for item in chain.markets]
+    venues: list[Venue] = [await _open("keeper.venues", item, reader, chain) for item in chain.venues]
+    sources: list[LogSource] = [*markets, *venues]
+    book = Book(sources, REORG_BLOCKS, lambda view: [token for market in markets for token in market.tokens(view)])
+    await Resume(book, reader, store, _identities(chain), progress).run()
+    watch = Watch(markets)
+    watch.rebuild(book.tables)
+    lenders = [market for market in markets if isinstance(market, FlashLender)]
+    predictor = Predictor(markets, Router(venues), lenders, chain.native_token)
+    bookkeeper = Bookkeeper(book, reader, store)
+    feed = ChainFeed(reader, _heads(chain, reader, book), book.ancestors(), book.filters, REORG_BLOCKS)
+    return Chain(chain, rpc, reader, tuple(markets), tuple(venues), book, bookkeeper, feed, predictor, Planner(predictor), watch)
+
+
+async def _open(group: str, item: MarketSettings | VenueSettings, reader: NodeReader, chain: ChainSettings) -> Any:
+    """Discovery by the installed adapter of that name."""
+    found = next(iter(entry_points(group=group, name=item.adapter)), None)
+    if found is None:
+        raise ConfigError(f"{item.name}: no adapter named {item.adapter!r} is installed")
+    adapter: Adapter = found.load()()
+    try:
+        return await adapter.open(reader, item.name, item.address, item.first_block if item.first_block is not None else chain.first_block)
+    except ConfigError as error:
+        raise ConfigError(f"chains.{chain.name}.{item.name}: {error}") from None
+
+
+def _identities(chain: ChainSettings) -> Mapping[str, str]:
+    items: Sequence[MarketSettings | VenueSettings] = (*chain.markets, *chain.venues)
+    return {item.name: f"{item.adapter}:{item.address}" for item in items}
+
+
+def _heads(chain: ChainSettings, reader: NodeReader, book: Book) -> HeadSource:
+    if chain.ws_url is None:
+        return PollHeads(reader, min(1.0, chain.block_time_s / 4))
+
+    def oracles() -> list[LogFilter]:
+        answered = frozenset({ANSWER_UPDATED})
+        return [LogFilter(f.address, answered, f.since_block) for f in book.filters() if ANSWER_UPDATED in f.topics]
+
+    return WsHeads(chain.ws_url.reveal(), f"node of {chain.name}", max(5.0, STALL_BLOCKS * chain.block_time_s), oracles)
+
+
+def book_path(settings: Settings, chain: ChainSettings) -> Path:
+    return settings.data_dir / chain.name / "book.sqlite"
+
+
+def ledger_path(settings: Settings, chain: ChainSettings) -> Path:
+    return settings.data_dir / chain.name / "ledger.sqlite"
+
+
+__all__ = ["Address", "Chain", "book_path", "chain_named", "ledger_path", "open_chain", "open_node"]

@@ -1,0 +1,97 @@
+"""Bring a book from what a restart finds to where the live feed takes over: load, drop what the config changed, back-fill the rest.
+
+Back-fill stops a reorg's depth below the head: from there on every block has a journal entry, so a fork found later can be undone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Protocol
+
+from keeper.book.book import FOLLOWED, Book
+from keeper.book.bookkeeper import BlockReader
+from keeper.book.indexer import Indexer, Progress
+from keeper.book.store import Cursors, Snapshot
+from keeper.errors import Transient
+from keeper.types import Hash, Head, Write
+
+IDENTITY = "source"
+"""Table of (source, identity): which deployment a source's tables are about. A changed identity starts that source anew."""
+
+
+class ResumeReader(BlockReader, Protocol):
+    async def header(self, block: int | Hash) -> Head | None: ...
+
+
+class ResumeStore(Protocol):
+    async def load(self) -> Snapshot: ...
+
+    async def save_backfill(self, writes: Iterable[Write], cursors: Cursors, base: Head | None = None) -> None: ...
+
+
+class Resume:
+    """Runs once, before the feed starts."""
+
+    def __init__(
+        self, book: Book, reader: ResumeReader, store: ResumeStore, identities: Mapping[str, str], progress: Progress, depth: int = 64
+    ) -> None:
+        self._book, self._reader, self._store = book, reader, store
+        self._identities, self._progress, self._depth = identities, progress, depth
+
+    async def run(self) -> None:
+        """Afterwards the book stands on a block with all its sources complete up to it."""
+        saved = await self._store.load()
+        self._book.tables.write(saved.cells)
+        cursors = await self._forget_changed(saved.cursors)
+        if saved.base and saved.head and all(cursors.get(s.name, (0, ""))[1] == saved.head.hash for s in self._book.sources):
+            self._book.start(saved.base, saved.journal)
+            return
+        base = await self._base(saved)
+        await self._backfill(base, cursors)
+        self._book.start(base)
+
+    async def _forget_changed(self, cursors: Cursors) -> Cursors:
+        """Drop the tables of sources that now mean another deployment; note what each is about."""
+        for source in self._book.sources:
+            identity = (source.name, self._identities[source.name])
+            if self._book.tables.get(IDENTITY, identity):
+                continue
+            stale = [cell for cell in self._book.tables.cells() if _about(cell, source.name)]
+            cells: list[Write] = [*((table, key, 0) for table, key, _ in stale), (IDENTITY, identity, 1)]
+            self._book.tables.write(cells)
+            cursors = {name: cursor for name, cursor in cursors.items() if name != source.name}
+            await self._store.save_backfill(cells, {source.name: (-1, Hash(""))})
+        return cursors
+
+    async def _base(self, saved: Snapshot) -> Head:
+        """The block to back-fill to. Journalled blocks are taken back: a source that joins has no part in them."""
+        if saved.base is not None:
+            undone = [write for entry in reversed(saved.journal) for write in entry.undo]
+            self._book.tables.write(undone)
+            cells = [(table, key, self._book.tables.get(table, key)) for table, key, _ in undone]
+            await self._store.save_backfill(cells, {}, saved.base)
+            return saved.base
+        newest = await self._reader.head()
+        base = await self._reader.header(max(0, newest.number - self._depth))
+        if base is None:
+            raise Transient(f"the node does not have block {newest.number - self._depth}")
+        return base
+
+    async def _backfill(self, base: Head, cursors: Cursors) -> None:
+        for source in self._book.sources:
+
+            async def save(cells: list[Write], block: int, name: str = source.name) -> None:
+                self._book.tables.write(cells)
+                await self._store.save_backfill(cells, {name: (block, Hash(""))})
+
+            done = min(cursors.get(source.name, (-1, ""))[0], base.number)
+            start = max(done, min(source.first_block, base.number + 1) - 1)
+            indexer = Indexer(self._reader, self._book.tables, save, self._progress)
+            await indexer.catch_up(source, start, base.number)
+            await save(self._book.listed(self._book.tables), base.number)
+        await self._store.save_backfill((), {source.name: (base.number, base.hash) for source in self._book.sources}, base)
+
+
+def _about(cell: Write, source: str) -> bool:
+    table, key, _ = cell
+    return table.startswith((f"{source}/", f"{source}.")) or (table in {FOLLOWED, IDENTITY} and key[0] == source)

@@ -1,0 +1,253 @@
+"""The command line: says what can be asked for, and hands over. Nothing heavy is imported before a command runs."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import sys
+from collections.abc import Awaitable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from keeper import __version__
+
+if TYPE_CHECKING:
+    from keeper.commands.output import Row, Rows
+    from keeper.config import Settings
+    from keeper.types import Address
+
+CONTEXT = {"help_option_names": ["-h", "--help"]}
+
+app = typer.Typer(
+    name="keeper",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    context_settings=CONTEXT,
+    epilog="Exit status: 0 ok, 1 failed, 2 bad config or arguments. Start with `keeper demo`.",
+)
+config_app = typer.Typer(no_args_is_help=True, context_settings=CONTEXT, help="Show the settings in force, or what can be set.")
+app.add_typer(config_app, name="config", rich_help_panel="Ask it")
+
+
+def main() -> None:
+    """Entry point. Ends the process with the exit status."""
+    from keeper.commands import failure
+
+    try:
+        status = app(standalone_mode=False)
+        sys.stdout.flush()
+    except SystemExit:
+        raise
+    except BaseException as error:
+        status = failure.report(error)
+    sys.exit(status)
+
+
+# --- how a command runs -------------------------------------------------------------------------------------------
+
+
+def _settings(path: Path, log_style: str | None = None) -> Settings:
+    from keeper.config import load
+    from keeper.log import setup
+
+    settings = load(path, os.environ)
+    setup(settings.log_level, log_style or settings.log_format)
+    return settings
+
+
+def _print(rows: Awaitable[Rows | None] | Rows, as_json: bool, columns: Sequence[str] = ()) -> list[Row]:
+    from keeper.commands.output import emit
+
+    async def drive() -> list[Row]:
+        return await emit(await rows if isinstance(rows, Awaitable) else rows, as_json, columns)
+
+    return asyncio.run(drive())
+
+
+# --- options ------------------------------------------------------------------------------------------------------
+
+
+def _version(asked: bool) -> None:
+    if asked:
+        print(f"keeper {__version__}")
+        raise typer.Exit
+
+
+def _health_factor(text: str) -> int:
+    from decimal import Decimal, InvalidOperation
+
+    try:
+        return int(Decimal(text) * 10**18)
+    except (InvalidOperation, ValueError, OverflowError):
+        raise typer.BadParameter(f"must be a number such as 1.05, was {text!r}") from None
+
+
+def _account(text: str) -> Address:
+    from keeper.address import parse_address
+
+    try:
+        return parse_address(text)
+    except ValueError as error:
+        raise typer.BadParameter(str(error)) from None
+
+
+Config = Annotated[Path, typer.Option("--config", "-c", envvar="KEEPER_CONFIG", metavar="FILE", help="The config file (TOML).")]
+Json = Annotated[bool, typer.Option("--json", help="One JSON object a line; integers as strings.")]
+Accounts = Annotated[int, typer.Option("--accounts", min=1, metavar="N", help="How many borrowers.")]
+Seed = Annotated[int, typer.Option("--seed", min=0, metavar="S", help="Same seed, same borrowers and prices.")]
+Default = Path("config/keeper.toml")
+_TABLE_BELOW_WAD = 11 * 10**17
+
+
+@app.callback()
+def root(
+    version: Annotated[bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")] = False,
+    debug: Annotated[bool, typer.Option("--debug", help="Show tracebacks; or KEEPER_DEBUG=1.")] = False,
+) -> None:
+    """A liquidation keeper: watches lending markets and earns by liquidating accounts that fell below their threshold."""
+    if debug:
+        os.environ["KEEPER_DEBUG"] = "1"
+
+
+# --- try it -------------------------------------------------------------------------------------------------------
+
+
+@app.command(rich_help_panel="Try it")
+def demo(
+    keep: Annotated[bool, typer.Option("--keep", help="Stay up when the crash is over.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Show what would be sent, send nothing.")] = False,
+    accounts: Accounts = 60,
+    seed: Seed = 1,
+    as_json: Json = False,
+) -> None:
+    """Watch the keeper earn in a market crash on an embedded devnet. Needs no key and no node."""
+    from keeper.commands.demo import demo as command
+
+    _print(command(keep=keep, dry_run=dry_run, accounts=accounts, seed=seed, as_json=as_json), as_json)
+
+
+@app.command(rich_help_panel="Try it")
+def devnet(
+    accounts: Accounts = 60,
+    seed: Seed = 1,
+    port: Annotated[int, typer.Option("--port", min=0, max=65535, help="Port of the node; 0: any free one.")] = 0,
+    block_time: Annotated[
+        float | None, typer.Option("--block-time", min=0.1, metavar="SECONDS", help="Else only blocks asked for.")
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Run the devnet alone: anvil with the real protocols, our oracles and borrowers. Until SIGTERM."""
+    from keeper.commands.devnet import devnet as command
+
+    _print(command(accounts=accounts, seed=seed, port=port, block_time=block_time, as_json=as_json), as_json)
+
+
+# --- run it -------------------------------------------------------------------------------------------------------
+
+
+@app.command(rich_help_panel="Run it")
+def check(config: Config = Default, as_json: Json = False) -> None:
+    """Is this config able to run? Each line ok, or the fix."""
+    from keeper.commands.check import check as command
+
+    rows = _print(command(_settings(config)), as_json, ("chain", "check", "ok", "detail", "fix"))
+    if not all(row["ok"] for row in rows):
+        raise typer.Exit(1)
+
+
+@app.command(rich_help_panel="Run it")
+def run(
+    config: Config = Default,
+    live: Annotated[bool, typer.Option("--live", help='Send transactions; the config must say mode = "live" too.')] = False,
+    blocks: Annotated[int | None, typer.Option("--blocks", min=1, metavar="N", help="Stop after N blocks.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Run the keeper. Sends nothing unless told twice: mode = "live" in the config, and --live."""
+    from keeper.commands.run import run as command
+
+    from keeper.config import require_live
+
+    settings = _settings(config, log_style="json" if as_json else None)
+    if live:
+        require_live(settings)
+    _print(command(settings, live=live, blocks=blocks), as_json)
+
+
+@app.command(rich_help_panel="Run it")
+def deploy(
+    config: Config = Default,
+    owner: Annotated[Any, typer.Option(parser=_account, metavar="ADDRESS", help="Cold: adds and revokes operators.")] = None,
+    beneficiary: Annotated[Any, typer.Option(parser=_account, metavar="ADDRESS", help="Where every profit goes.")] = None,
+    operator: Annotated[Any, typer.Option(parser=_account, metavar="ADDRESS", help="May call it; the signer if not given.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Deploy the executor contract. Roles not given here are taken from the config."""
+    from keeper.commands.deploy import deploy as command
+
+    _print(command(_settings(config), owner=owner, beneficiary=beneficiary, operator=operator), as_json)
+
+
+# --- ask it -------------------------------------------------------------------------------------------------------
+
+
+@app.command(rich_help_panel="Ask it")
+def scan(
+    config: Config = Default,
+    next_block: Annotated[bool, typer.Option("--next", help="At the block a transaction would land in.")] = False,
+    below: Annotated[Any, typer.Option(parser=_health_factor, metavar="HF", help="Only smaller health factors [1.1 in a table].")] = None,
+    everything: Annotated[bool, typer.Option("--all", help="Every account.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Every account's health factor now, by the protocol's own integers."""
+    from keeper.commands.scan import scan as command
+
+    below_wad = below if below is not None or everything or as_json else _TABLE_BELOW_WAD
+    columns = ("market", "account", "health_factor_wad", "weighted_collateral", "debt", "unit", "liquidatable")
+    _print(command(_settings(config), next_block=next_block, below_wad=below_wad), as_json, columns)
+
+
+@app.command(rich_help_panel="Ask it")
+def why(
+    address: Annotated[Any, typer.Argument(parser=_account, metavar="ADDRESS", help="The account.")],
+    config: Config = Default,
+    market: Annotated[str | None, typer.Option("--market", metavar="NAME", help="Only this market.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Why an account was, or was not, liquidated: health, legs, liquidation prices, and what the keeper decided."""
+    from keeper.commands.why import why as command
+
+    _print(command(_settings(config), address, market=market), as_json)
+
+
+@app.command(rich_help_panel="Ask it")
+def ledger(
+    config: Config = Default,
+    limit: Annotated[int | None, typer.Option("--limit", min=1, metavar="N", help="Only the last N.")] = None,
+    as_json: Json = False,
+) -> None:
+    """What was earned, transaction by transaction."""
+    from keeper.commands.ledger import ledger as command
+
+    columns = ("block", "market", "account", "result", "reason", "profit_token", "predicted_profit", "realised_profit", "net_eth_wei")
+    _print(command(_settings(config), limit=limit), as_json, columns)
+
+
+@config_app.command("show")
+def config_show(config: Config = Default, as_json: Json = False) -> None:
+    """The settings in force, environment included, secrets masked."""
+    from keeper.config import show
+
+    print(show(_settings(config), as_json))
+
+
+@config_app.command("schema")
+def config_schema(as_json: Json = False) -> None:
+    """JSON Schema of the config file, for editors."""
+    import json
+
+    from keeper.config import schema
+
+    print(json.dumps(schema(), indent=None if as_json else 2))

@@ -1,0 +1,89 @@
+"""The tables of `ledger.sqlite`. The `ledger` table is append-only: the file itself refuses an update or a delete."""
+
+from __future__ import annotations
+
+from sqlalchemy import DDL, Boolean, Column, Index, Integer, LargeBinary, MetaData, Table, Text, UniqueConstraint, event
+
+from keeper.ledger.database import FileKind, Integer256
+
+METADATA = MetaData()
+
+OUTBOX = Table(
+    "outbox",
+    METADATA,
+    Column("id", Integer, primary_key=True),
+    Column("chain_id", Integer, nullable=False),
+    Column("signer", Text, nullable=False),
+    Column("nonce", Integer, nullable=False),
+    Column("tx", Text, nullable=False, unique=True),
+    Column("raw", LargeBinary, nullable=False),
+    Column("to", Text, nullable=False),
+    Column("max_fee_wei", Integer256, nullable=False),
+    Column("priority_fee_wei", Integer256, nullable=False),
+    Column("gas_limit", Integer, nullable=False),
+    Column("state", Text, nullable=False),
+    Column("market", Text, nullable=False),
+    Column("account", Text, nullable=False, index=True),
+    Column("plan_json", Text, nullable=False),
+    Column("created_block", Integer, nullable=False),
+    Column("sent_block", Integer, nullable=False),
+    Column("attempts", Integer, nullable=False),
+    Column("replaces", Integer),
+    Column("fee_cap_wei", Integer256),
+    Column("block_number", Integer, nullable=False),
+    Column("block_hash", Text, nullable=False),
+    Column("detail", Text, nullable=False),
+    Column("acknowledged", Boolean, nullable=False),
+)
+
+OUTCOMES = Table(
+    "outcomes",
+    METADATA,
+    Column("id", Integer, primary_key=True),
+    Column("block", Integer, nullable=False),
+    Column("market", Text, nullable=False),
+    Column("account", Text, nullable=False),
+    Column("verdict", Text, nullable=False),
+    Column("reason", Text, nullable=False),
+    Column("health_factor_wad", Integer256, nullable=False),
+    Column("tx", Text),
+    Column("detail", Text, nullable=False),
+    UniqueConstraint("account", "block", "market"),
+)
+
+LEDGER = Table(
+    "ledger",
+    METADATA,
+    Column("id", Integer, primary_key=True),
+    Column("reverses", Integer, unique=True),
+    Column("tx", Text, nullable=False),
+    Column("block", Integer, nullable=False),
+    Column("block_hash", Text, nullable=False),
+    Column("market", Text, nullable=False),
+    Column("account", Text, nullable=False),
+    Column("result", Text, nullable=False),
+    Column("reason", Text, nullable=False),
+    Column("profit_token", Text, nullable=False),
+    Column("predicted_profit", Integer256, nullable=False),
+    Column("realised_profit", Integer256, nullable=False),
+    Column("gas_predicted_wei", Integer256, nullable=False),
+    Column("gas_paid_wei", Integer256, nullable=False),
+    Column("net_eth_wei", Integer256, nullable=False),
+    Column("foreign", Text, nullable=False),
+    Column("timestamp_s", Integer, nullable=False),
+)
+
+Index("ledger_tx", LEDGER.c.tx)
+Index("outbox_state", OUTBOX.c.signer, OUTBOX.c.state)
+
+for _verb in ("UPDATE", "DELETE"):
+    _trigger = f"CREATE TRIGGER ledger_no_{_verb.lower()} BEFORE {_verb} ON ledger BEGIN SELECT RAISE(ABORT, 'append-only'); END"
+    event.listen(LEDGER, "after_create", DDL(_trigger))
+
+LEDGER_FILE = FileKind(
+    name="ledger",
+    schema_version=1,
+    tables=METADATA,
+    synchronous="FULL",
+    remedy="restore it from a backup or move it away; nothing was changed",
+)

@@ -1,0 +1,125 @@
+"""Settlement: what each of our transactions should have earned on the state it met, and what it did.
+
+For a block that holds transactions of ours the state before it is taken from the journal and the block's logs are applied transaction by
+transaction. Each of ours is predicted on exactly what the ones before it left, ours or not, at the block's timestamp.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import groupby
+
+from keeper.book.book import Book, apply_logs
+from keeper.book.bookkeeper import Bookkeeper
+from keeper.book.state import Overlay
+from keeper.errors import Skip
+from keeper.planning.predict import Predictor
+from keeper.types import Address, Hash, Head, Log, Plan, Prediction, Verdict
+
+
+@dataclass(frozen=True, slots=True)
+class Landed:
+    """One of our transactions with its receipt. `gas_predicted`: what the simulation said, in gas."""
+
+    tx: Hash
+    tx_index: int
+    plan: Plan
+    succeeded: bool
+    logs: tuple[Log, ...]
+    gas_predicted: int
+    gas_used: int
+    gas_price_wei: int
+
+
+@dataclass(frozen=True, slots=True)
+class Settled:
+    """A transaction's result. Profits in the profit token's smallest unit; `foreign`: transactions of others before it in its block
+    whose events the book follows."""
+
+    landed: Landed
+    head: Head
+    verdict: Verdict
+    reason: str
+    predicted_profit: int
+    realised_profit: int
+    gains: Mapping[Address, int]
+    gas_predicted_wei: int
+    gas_paid_wei: int
+    net_wei: int
+    foreign: tuple[Hash, ...] = field(default=())
+
+
+Earnings = Callable[[Sequence[Log]], tuple[int, dict[Address, int]]]
+"""Profit and all gains of the beneficiary, from a receipt's logs."""
+
+
+class Settler:
+    """Explains blocks that hold our transactions."""
+
+    def __init__(self, book: Book, bookkeeper: Bookkeeper, predictor: Predictor, earnings: Earnings) -> None:
+        self._book, self._bookkeeper, self._predictor, self._earnings = book, bookkeeper, predictor, earnings
+
+    async def block(self, head: Head, landed: Sequence[Landed]) -> list[Settled]:
+        """Results in the order of the block."""
+        mine = {item.tx: item for item in landed}
+        block = await self._bookkeeper.block(head)
+        view = self._book.before(head.hash)
+        state = None if view is None else Overlay(view)
+        foreign: list[Hash] = []
+        settled: list[Settled] = []
+        for tx, logs in _by_transaction(block.logs, mine):
+            if tx in mine:
+                settled.append(self._settle(mine[tx], head, state, tuple(foreign)))
+            else:
+                foreign.append(tx)
+            if state is not None:
+                apply_logs(self._book.sources, logs, state)
+        return settled
+
+    def _settle(self, item: Landed, head: Head, state: Overlay | None, foreign: tuple[Hash, ...]) -> Settled:
+        prediction, why_not = self._predict(item.plan, head, state)
+        profit, gains = self._earnings(item.logs) if item.succeeded else (0, {})
+        paid = item.gas_used * item.gas_price_wei
+        verdict, reason = _verdict(item, prediction, why_not)
+        return Settled(
+            landed=item,
+            head=head,
+            verdict=verdict,
+            reason=reason,
+            predicted_profit=prediction.profit if prediction else 0,
+            realised_profit=profit,
+            gains=gains,
+            gas_predicted_wei=item.gas_predicted * item.gas_price_wei,
+            gas_paid_wei=paid,
+            net_wei=self._worth_wei(item.plan, gains, state) - paid,
+            foreign=foreign,
+        )
+
+    def _predict(self, plan: Plan, head: Head, state: Overlay | None) -> tuple[Prediction | None, str]:
+        if state is None:
+            return None, "beyond_journal"
+        try:
+            return self._predictor.predict(plan, state, head.timestamp_s), ""
+        except Skip as skip:
+            return None, skip.reason
+
+    def _worth_wei(self, plan: Plan, gains: Mapping[Address, int], state: Overlay | None) -> int:
+        view = self._book.tables if state is None else state
+        market = self._predictor.markets[plan.market]
+        return sum(self._predictor.value_wei(market, view, token, amount) for token, amount in gains.items())
+
+
+def _verdict(item: Landed, prediction: Prediction | None, why_not: str) -> tuple[Verdict, str]:
+    """Won as predicted, or lost because the state it met allows it no longer, or reverted although it should have worked."""
+    if item.succeeded:
+        return Verdict.WON, "" if prediction else f"unpredicted: {why_not}"
+    return (Verdict.REVERTED, "unexplained") if prediction else (Verdict.LOST, why_not)
+
+
+def _by_transaction(logs: Sequence[Log], mine: Mapping[Hash, Landed]) -> list[tuple[Hash, tuple[Log, ...]]]:
+    """The block's transactions in order: those with followed logs, and ours even when they left none."""
+    found = {(index, tx): tuple(group) for (index, tx), group in groupby(logs, key=lambda log: (log.tx_index, log.tx_hash))}
+    for item in mine.values():
+        found.setdefault((item.tx_index, item.tx), ())
+    return [(tx, group) for (_, tx), group in sorted(found.items())]

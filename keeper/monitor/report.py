@@ -1,0 +1,77 @@
+"""One canonical log line per block and per outcome that matters, and the same as Prometheus metrics."""
+
+from __future__ import annotations
+
+from collections import Counter as Tally
+from collections.abc import Callable, Iterable
+from typing import Protocol
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+
+from keeper.pipeline import BlockReport
+from keeper.types import Outcome, Verdict
+
+
+class EventLog(Protocol):
+    def info(self, event: str, **values: object) -> object: ...
+
+    def warning(self, event: str, **values: object) -> object: ...
+
+
+class Metrics:
+    """Prometheus metrics of one process; labelled by chain."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        self.head = Gauge("keeper_head_block", "Newest block worked on", ["chain"], registry=registry)
+        self.head_time = Gauge("keeper_head_timestamp_seconds", "Timestamp of the newest block worked on", ["chain"], registry=registry)
+        self.candidates = Gauge("keeper_candidates", "Liquidatable accounts at the newest block", ["chain"], registry=registry)
+        self.outcomes = Counter("keeper_outcomes", "Ends of candidates", ["chain", "verdict", "reason"], registry=registry)
+        self.work = Histogram("keeper_block_seconds", "Head to last transaction sent", ["chain"], registry=registry)
+
+    def block(self, chain: str, report: BlockReport) -> None:
+        self.head.labels(chain).set(report.head.number)
+        self.head_time.labels(chain).set(report.head.timestamp_s)
+        self.candidates.labels(chain).set(report.candidates)
+        self.work.labels(chain).observe(report.seconds)
+
+    def outcome(self, chain: str, outcome: Outcome) -> None:
+        self.outcomes.labels(chain, outcome.verdict.value, outcome.reason or "none").inc()
+
+
+class Reporter:
+    """Tells the log, the metrics and any listener of each block and each outcome."""
+
+    def __init__(self, chain: str, log: EventLog, metrics: Metrics, listeners: Iterable[Callable[[BlockReport], None]] = ()) -> None:
+        self._chain, self._log, self._metrics, self._listeners = chain, log, metrics, tuple(listeners)
+
+    def block(self, report: BlockReport) -> None:
+        self._metrics.block(self._chain, report)
+        funnel = Tally(outcome.reason or outcome.verdict.value for outcome in report.outcomes)
+        self._log.info(
+            "block",
+            chain=self._chain,
+            number=report.head.number,
+            candidates=report.candidates,
+            ms=round(report.seconds * 1000, 1),
+            **{f"n_{reason}": count for reason, count in funnel.items()},
+        )
+        for listener in self._listeners:
+            listener(report)
+
+    def outcomes(self, outcomes: Iterable[Outcome]) -> None:
+        for outcome in outcomes:
+            self._metrics.outcome(self._chain, outcome)
+            if outcome.verdict is not Verdict.SKIPPED:
+                self._tell(outcome)
+
+    def _tell(self, outcome: Outcome) -> None:
+        tell = self._log.info if outcome.verdict in {Verdict.WON, Verdict.PENDING, Verdict.DRY} else self._log.warning
+        tell(
+            outcome.verdict.value,
+            chain=self._chain,
+            market=outcome.market,
+            account=outcome.account,
+            reason=outcome.reason,
+            tx=outcome.tx,
+            detail=outcome.detail,
+        )

@@ -1,0 +1,219 @@
+"""A proxy in front of a real node that fails on demand: what networks and nodes do to a keeper, without faking the node.
+
+async with FaultProxy(devnet.rpc, devnet.ws) as proxy:
+    rpc = Rpc(proxy.url, "node")
+    proxy.fail(Fault.CUT, method="eth_getLogs", times=2)
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import Iterable
+from dataclasses import dataclass
+from enum import StrEnum
+from types import TracebackType
+from typing import Any, Self
+
+import aiohttp
+import orjson
+from aiohttp import web
+
+JSON = "application/json"
+FOREVER = 10**9
+
+
+class Fault(StrEnum):
+    CUT = "cut"  # close without passing the request on
+    DROP_REPLY = "drop_reply"  # the node does it, the answer is lost
+    HANG = "hang"  # neither: the client's time-out decides
+    DELAY = "delay"  # `seconds` late
+    BAD_JSON = "bad_json"  # half an answer
+    STATUS = "status"  # HTTP `status`
+    ERROR = "error"  # a JSON-RPC error with `code` and `message`
+
+
+@dataclass(slots=True)
+class Rule:
+    """A fault for the next `times` requests with this method ("" for any)."""
+
+    fault: Fault
+    method: str
+    times: int
+    seconds: float
+    status: int
+    code: int
+    message: str
+
+
+@dataclass(slots=True, eq=False)
+class Link:
+    """One WebSocket to a client."""
+
+    request: web.Request
+    speaking: asyncio.Event
+
+
+class FaultProxy:
+    """HTTP and WebSocket on one port of its own. `requests` counts methods that arrived, `bodies` those of each HTTP request."""
+
+    def __init__(self, http_url: str, ws_url: str) -> None:
+        self._http_url = http_url
+        self._ws_url = ws_url
+        self._rules: list[Rule] = []
+        self._links: set[Link] = set()
+        self._refuse_ws = False
+        self.requests: dict[str, int] = {}
+        self.bodies: list[Any] = []
+        self.ws_connections = 0
+
+    async def __aenter__(self) -> Self:
+        self._session = aiohttp.ClientSession()
+        app = web.Application(client_max_size=2**30)
+        app.router.add_get("/", self._websocket)
+        app.router.add_post("/{path:.*}", self._http)
+        self._runner = web.AppRunner(app, handler_cancellation=True, shutdown_timeout=0.1)
+        await self._runner.setup()
+        site = web.TCPSite(self._runner, "127.0.0.1", 0)
+        await site.start()
+        self._port: int = self._runner.addresses[0][1]
+        return self
+
+    async def __aexit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        await self.cut_websockets()
+        await self._runner.cleanup()
+        await self._session.close()
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self._port}/"
+
+    @property
+    def ws_url(self) -> str:
+        return f"ws://127.0.0.1:{self._port}/"
+
+    # --- faults
+
+    def fail(
+        self, fault: Fault, method: str = "", times: int = 1, seconds: float = 0.0, status: int = 503, code: int = -32000, message: str = ""
+    ) -> None:
+        """Add a rule; rules are tried in the order they were added."""
+        self._rules.append(Rule(fault, method, times, seconds, status, code, message))
+
+    def heal(self) -> None:
+        """Forget all rules, let WebSockets in again and speak again."""
+        self._rules.clear()
+        self._refuse_ws = False
+        self.mute(False)
+
+    async def cut_websockets(self, refuse: bool = False) -> None:
+        """Close every WebSocket as a dying node does; `refuse`: let none in until `heal`."""
+        self._refuse_ws = refuse
+        for link in list(self._links):
+            if link.request.transport is not None:
+                link.request.transport.abort()
+
+    def mute(self, silent: bool = True) -> None:
+        """Hold back whatever the node sends over the WebSockets there are, without closing them."""
+        for link in self._links:
+            if silent:
+                link.speaking.clear()
+            else:
+                link.speaking.set()
+
+    def _rule(self, methods: Iterable[str]) -> Rule | None:
+        wanted = set(methods)
+        rule = next((r for r in self._rules if r.times > 0 and (not r.method or r.method in wanted)), None)
+        if rule is not None:
+            rule.times -= 1
+        return rule
+
+    # --- HTTP
+
+    async def _http(self, request: web.Request) -> web.StreamResponse:
+        raw = await request.read()
+        body = orjson.loads(raw)
+        self.bodies.append(body)
+        calls = body if isinstance(body, list) else [body]
+        for call in calls:
+            self.requests[call["method"]] = self.requests.get(call["method"], 0) + 1
+        rule = self._rule(call["method"] for call in calls)
+        if rule is not None:
+            return await self._misbehave(rule, request, raw, body)
+        return web.Response(body=await self._forward(raw), content_type=JSON)
+
+    async def _forward(self, raw: bytes) -> bytes:
+        async with self._session.post(self._http_url, data=raw, headers={"content-type": JSON}) as reply:
+            return await reply.read()
+
+    async def _misbehave(self, rule: Rule, request: web.Request, raw: bytes, body: Any) -> web.StreamResponse:
+        match rule.fault:
+            case Fault.CUT:
+                return _hang_up(request)
+            case Fault.DROP_REPLY:
+                await self._forward(raw)
+                return _hang_up(request)
+            case Fault.HANG:
+                await asyncio.Event().wait()
+            case Fault.DELAY:
+                await asyncio.sleep(rule.seconds)
+            case Fault.STATUS:
+                return web.Response(status=rule.status, text="no")
+            case Fault.ERROR:
+                return web.json_response(_errors(rule, body))
+            case Fault.BAD_JSON:
+                whole = await self._forward(raw)
+                return web.Response(body=whole[: len(whole) // 2], content_type=JSON)
+        return web.Response(body=await self._forward(raw), content_type=JSON)
+
+    # --- WebSocket
+
+    async def _websocket(self, request: web.Request) -> web.StreamResponse:
+        if self._refuse_ws:
+            return web.Response(status=503)
+        self.ws_connections += 1
+        client = web.WebSocketResponse(max_msg_size=0)
+        await client.prepare(request)
+        link = Link(request, asyncio.Event())
+        link.speaking.set()
+        self._links.add(link)
+        try:
+            async with self._session.ws_connect(self._ws_url, max_msg_size=0) as node:
+                await _first_to_end(self._up(client, node), self._down(node, client, link.speaking))
+        finally:
+            self._links.discard(link)
+        return client
+
+    async def _up(self, client: web.WebSocketResponse, node: aiohttp.ClientWebSocketResponse) -> None:
+        async for message in client:
+            await node.send_str(message.data)
+
+    async def _down(self, node: aiohttp.ClientWebSocketResponse, client: web.WebSocketResponse, speaking: asyncio.Event) -> None:
+        async for message in node:
+            await speaking.wait()
+            await client.send_str(message.data)
+
+
+def _hang_up(request: web.Request) -> web.Response:
+    if request.transport is not None:
+        request.transport.abort()
+    return web.Response()
+
+
+def _errors(rule: Rule, body: Any) -> Any:
+    """An error for every call the rule names, in a batch too."""
+    error = {"code": rule.code, "message": rule.message}
+    if isinstance(body, list):
+        return [{"jsonrpc": "2.0", "id": call["id"], "error": error} for call in body]
+    return {"jsonrpc": "2.0", "id": body["id"], "error": error}
+
+
+async def _first_to_end(*ways: Any) -> None:
+    tasks = [asyncio.create_task(way) for way in ways]
+    try:
+        await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        for task in tasks:
+            task.cancel()
+        with contextlib.suppress(Exception):
+            await asyncio.gather(*tasks, return_exceptions=True)
