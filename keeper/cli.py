@@ -58,6 +58,12 @@ def _settings(path: Path, log_style: str | None = None) -> Settings:
     return settings
 
 
+def _require_live(settings: Settings) -> None:
+    from keeper.config import require_live
+
+    require_live(settings)
+
+
 def _print(rows: Awaitable[Rows | None] | Rows, as_json: bool, columns: Sequence[str] = ()) -> list[Row]:
     from keeper.commands.output import emit
 
@@ -119,7 +125,7 @@ def root(
 def demo(
     keep: Annotated[bool, typer.Option("--keep", help="Stay up when the crash is over.")] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Show what would be sent, send nothing.")] = False,
-    accounts: Accounts = 60,
+    accounts: Accounts = 40,
     seed: Seed = 1,
     as_json: Json = False,
 ) -> None:
@@ -131,7 +137,7 @@ def demo(
 
 @app.command(rich_help_panel="Try it")
 def devnet(
-    accounts: Accounts = 60,
+    accounts: Accounts = 40,
     seed: Seed = 1,
     port: Annotated[int, typer.Option("--port", min=0, max=65535, help="Port of the node; 0: any free one.")] = 0,
     block_time: Annotated[
@@ -151,9 +157,10 @@ def devnet(
 @app.command(rich_help_panel="Run it")
 def check(config: Config = Default, as_json: Json = False) -> None:
     """Is this config able to run? Each line ok, or the fix."""
+    settings = _settings(config)
     from keeper.commands.check import check as command
 
-    rows = _print(command(_settings(config)), as_json, ("chain", "check", "ok", "detail", "fix"))
+    rows = _print(command(settings), as_json, ("chain", "check", "ok", "detail", "fix"))
     if not all(row["ok"] for row in rows):
         raise typer.Exit(1)
 
@@ -166,13 +173,11 @@ def run(
     as_json: Json = False,
 ) -> None:
     """Run the keeper. Sends nothing unless told twice: mode = "live" in the config, and --live."""
-    from keeper.commands.run import run as command
-
-    from keeper.config import require_live
-
     settings = _settings(config, log_style="json" if as_json else None)
     if live:
-        require_live(settings)
+        _require_live(settings)
+    from keeper.commands.run import run as command
+
     _print(command(settings, live=live, blocks=blocks), as_json)
 
 
@@ -185,9 +190,10 @@ def deploy(
     as_json: Json = False,
 ) -> None:
     """Deploy the executor contract. Roles not given here are taken from the config."""
+    settings = _settings(config)
     from keeper.commands.deploy import deploy as command
 
-    _print(command(_settings(config), owner=owner, beneficiary=beneficiary, operator=operator), as_json)
+    _print(command(settings, owner=owner, beneficiary=beneficiary, operator=operator), as_json)
 
 
 # --- ask it -------------------------------------------------------------------------------------------------------
@@ -202,11 +208,12 @@ def scan(
     as_json: Json = False,
 ) -> None:
     """Every account's health factor now, by the protocol's own integers."""
+    settings = _settings(config)
     from keeper.commands.scan import scan as command
 
     below_wad = below if below is not None or everything or as_json else _TABLE_BELOW_WAD
     columns = ("market", "account", "health_factor_wad", "weighted_collateral", "debt", "unit", "liquidatable")
-    _print(command(_settings(config), next_block=next_block, below_wad=below_wad), as_json, columns)
+    _print(command(settings, next_block=next_block, below_wad=below_wad), as_json, columns)
 
 
 @app.command(rich_help_panel="Ask it")
@@ -217,9 +224,10 @@ def why(
     as_json: Json = False,
 ) -> None:
     """Why an account was, or was not, liquidated: health, legs, liquidation prices, and what the keeper decided."""
+    settings = _settings(config)
     from keeper.commands.why import why as command
 
-    _print(command(_settings(config), address, market=market), as_json)
+    _print(command(settings, address, market=market), as_json)
 
 
 @app.command(rich_help_panel="Ask it")
@@ -229,10 +237,11 @@ def ledger(
     as_json: Json = False,
 ) -> None:
     """What was earned, transaction by transaction."""
+    settings = _settings(config)
     from keeper.commands.ledger import ledger as command
 
     columns = ("block", "market", "account", "result", "reason", "profit_token", "predicted_profit", "realised_profit", "net_eth_wei")
-    _print(command(_settings(config), limit=limit), as_json, columns)
+    _print(command(settings, limit=limit), as_json, columns)
 
 
 @config_app.command("show")

@@ -9,11 +9,11 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 from keeper.errors import Skip
 from keeper.ports import BidPolicy, Feed, OutcomeSink, Simulator, View
-from keeper.types import Address, Bid, ChainUpdate, Head, Health, Landing, Outcome, Prediction, Simulation, Verdict, Write
+from keeper.types import Address, Bid, ChainUpdate, Head, Health, Landing, Outcome, Prediction, Simulation, Verdict
 
 
 class Candidate(Protocol):
@@ -36,9 +36,9 @@ class Job:
 
 
 class Books(Protocol):
-    """The book: ordered, lossless."""
+    """The book and the rows of its accounts: ordered, lossless."""
 
-    async def advance(self, update: ChainUpdate) -> list[Write]: ...
+    async def advance(self, update: ChainUpdate) -> None: ...
 
     @property
     def view(self) -> View: ...
@@ -48,19 +48,20 @@ class Books(Protocol):
 
 
 class Watcher(Protocol):
-    """The scan."""
-
-    def update(self, changed: Sequence[Write], view: View) -> None: ...
-
     def candidates(self, view: View, at_s: int) -> Sequence[Candidate]: ...
 
 
-class Planning(Protocol):
-    def block(
-        self, candidates: Sequence[Candidate], view: View, landing: Landing
-    ) -> tuple[list[Prediction], list[tuple[Candidate, Skip]]]: ...
+class Rejection(Protocol):
+    @property
+    def candidate(self) -> Candidate: ...
+    @property
+    def reason(self) -> str: ...
+    @property
+    def detail(self) -> str: ...
 
-    def calldata(self, prediction: Prediction) -> bytes: ...
+
+class Planning(Protocol):
+    def block(self, candidates: Sequence[Any], view: View, landing: Landing) -> tuple[Sequence[Prediction], Sequence[Rejection]]: ...
 
 
 class Submitter(Protocol):
@@ -94,6 +95,7 @@ class Pipeline:
         books: Books,
         watcher: Watcher,
         planning: Planning,
+        encode: Callable[[Prediction], bytes],
         simulator: Simulator,
         policy: BidPolicy,
         submitter: Submitter,
@@ -103,7 +105,7 @@ class Pipeline:
         report: Callable[[BlockReport], None],
         now_s: Callable[[], float],
     ) -> None:
-        self._feed, self._books, self._watcher, self._planning = feed, books, watcher, planning
+        self._feed, self._books, self._watcher, self._planning, self._encode = feed, books, watcher, planning, encode
         self._simulator, self._policy, self._submitter, self._settling = simulator, policy, submitter, settling
         self._sink, self._landing, self._report, self._now_s = sink, landing, report, now_s
         self._woken = asyncio.Event()
@@ -117,8 +119,7 @@ class Pipeline:
 
     async def _follow(self) -> None:
         async for update in self._feed.updates():
-            changed = await self._books.advance(update)  # feed, book
-            self._watcher.update(changed, self._books.view)
+            await self._books.advance(update)  # feed, book
             await self._sink.record(await self._settling.settle(update))  # settle
             self._woken.set()
 
@@ -145,17 +146,17 @@ class Pipeline:
         await self._sink.record(outcomes)
         self._report(BlockReport(head, len(candidates), tuple(outcomes), self._now_s() - started))
 
-    def _plan(self, candidates: Sequence[Candidate], head: Head, landing: Landing) -> tuple[list[Prediction], list[Outcome]]:
+    def _plan(self, candidates: Sequence[Candidate], head: Head, landing: Landing) -> tuple[Sequence[Prediction], list[Outcome]]:
         busy = [c for c in candidates if self._submitter.busy(c.market_name, c.account)]
         free = [c for c in candidates if not self._submitter.busy(c.market_name, c.account)]
         plans, rejected = self._planning.block(free, self._books.view, landing)
         outcomes = [_rejected(c, head, "in_flight", "") for c in busy]
-        return plans, outcomes + [_rejected(c, head, skip.reason, skip.detail) for c, skip in rejected]
+        return plans, outcomes + [_rejected(no.candidate, head, no.reason, no.detail) for no in rejected]
 
     async def _simulate(
-        self, plans: list[Prediction], landing: Landing, outcomes: list[Outcome]
+        self, plans: Sequence[Prediction], landing: Landing, outcomes: list[Outcome]
     ) -> list[tuple[Prediction, bytes, Simulation]]:
-        data = [self._planning.calldata(plan) for plan in plans]
+        data = [self._encode(plan) for plan in plans]
         simulations = await self._simulator.simulate(data, landing) if data else []
         proven = []
         for plan, call, simulation in zip(plans, data, simulations, strict=True):

@@ -168,7 +168,7 @@ def test_arguments_arrive_checked_and_exact(keeper: Keeper, command: Callable[[s
         ((ACCOUNT.lower(),), {"market": "m"}),
         ((), {"limit": 3}),
         ((), {"owner": ACCOUNT.lower(), "beneficiary": None, "operator": None}),
-        ((), {"keep": True, "dry_run": False, "accounts": 60, "seed": 9, "as_json": False}),
+        ((), {"keep": True, "dry_run": False, "accounts": 40, "seed": 9, "as_json": False}),
     ]
 
 

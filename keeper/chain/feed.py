@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Collection, Sequence
+from collections.abc import AsyncGenerator, Callable, Collection, Sequence
 from typing import Protocol
 
 import structlog
@@ -42,9 +42,11 @@ class ChainFeed:
     """The `Feed` port over one node.
 
     `known`: the recent heads the book can go back to, oldest first; the last is where it stands. `filters` is asked again for every step,
-    so a step must have been applied before the next is asked for; a step that undoes blocks may carry logs that only they made wanted. `depth`: the longest reorg followed, in blocks. `chunk`: the most blocks
-    in one step. `patience`: how often in a row a node must say that it is behind the book before it is believed. `poll_s`: the longest
-    time without a look at the node."""
+    so a step must have been applied before the next is asked for. A step has the logs that were wanted before it: those of contracts
+    announced in it are the book's to fetch (`refetch`), and after blocks were undone it may have some that only they made wanted.
+
+    `depth`: the longest reorg followed, in blocks. `chunk`: the most blocks in one step. `patience`: how often in a row a node must say
+    that it is behind the book before it is believed. `poll_s`: the longest time without a look at the node."""
 
     def __init__(
         self,
@@ -74,7 +76,7 @@ class ChainFeed:
         """The block the next step starts from."""
         return self._branch.tip
 
-    async def updates(self) -> AsyncIterator[ChainUpdate]:
+    async def updates(self) -> AsyncGenerator[ChainUpdate, None]:
         """Steps, each from the end of the last, for ever. Raises Halt when the chain has left every block the book can go back to."""
         listening = asyncio.create_task(self._source.run(self._mailbox))
         hint: Head | None = None

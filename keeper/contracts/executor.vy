@@ -5,7 +5,9 @@
 @title Keeper executor
 @license MIT
 @notice Runs one liquidation on borrowed money and forwards whatever is left to the beneficiary.
-@dev An operator may make it call anything, so nothing of value may rest in it: no balance, no allowance given to it.
+@dev An operator may make it call anything: that spends what is inside during its own transaction and no more, as long as nothing
+     rests in it and nobody gives it an allowance. A leaked operator key may leave allowances behind: revoke it, then deploy anew.
+     Lenders and pools are trusted with the money in flight (the floor on the profit bounds the harm), never with a role.
 """
 
 interface ERC20:
@@ -69,7 +71,7 @@ owner: public(immutable(address))
 beneficiary: public(immutable(address))
 operators: public(HashMap[address, bool])
 
-# The one callback awaited: its kind, its caller and its data. Zero: none.
+# The one callback awaited, good for one use: its kind, its caller and its data. Zero: none.
 ticket: transient(bytes32)
 
 

@@ -23,6 +23,7 @@ class Node:
 
     def __init__(self, process: asyncio.subprocess.Process, port: int) -> None:
         self.port = port
+        self.pid = process.pid
         self._process = process
 
     async def failure(self) -> None:

@@ -12,14 +12,15 @@ from typing import Any
 
 from keeper.devnet.anvil import CHAIN_ID, Node, anvil
 from keeper.devnet.artifacts import Abi, Contract
-from keeper.devnet.build.builder import BLOCK_S, transaction
+from keeper.devnet.basefee import next_base_fee, traffic
 from keeper.devnet.configfile import write_config
+from keeper.devnet.genesis.builder import BLOCK_S, transaction
 from keeper.devnet.install import Report
 from keeper.devnet.names import DEPLOYER, OPERATOR_KEY, artifact_of
 from keeper.devnet.prices import Prices
 from keeper.devnet.rpc import Rpc, RpcError
 from keeper.devnet.state import Borrower, Saved, saved
-from keeper.devnet.traffic import traffic
+from keeper.errors import KeeperError
 from keeper.types import Address, Hash
 
 __all__ = ["OPERATOR_KEY", "Devnet", "DevnetOptions"]
@@ -53,6 +54,7 @@ class Devnet:
         self.ws = f"ws://127.0.0.1:{node.port}"
         self.ipc = str(folder / "anvil.ipc")
         self.chain_id = CHAIN_ID
+        self.pid = node.pid
         self.addresses = dict(saved.addresses)
         self.population: tuple[Borrower, ...] = saved.borrowers
         self.borrowers: tuple[Address, ...] = tuple(b.address for b in saved.borrowers)
@@ -110,7 +112,7 @@ class Devnet:
             return self._announce(int(latest["number"], 16) + 1)
 
     async def next_block(self) -> int:
-        """Wait for the next block where they come on their own, else mine it; returns its number."""
+        """Wait for the next block where they come on their own, else mine it; returns its number. Raises KeeperError once they ceased."""
         return await (asyncio.shield(self._next_block) if self._block_time_s else self.mine())
 
     async def failure(self) -> None:
@@ -141,6 +143,9 @@ class Devnet:
         """Return to a remembered state and empty the mempool."""
         await self.request("evm_revert", snapshot)
         await self.request("anvil_dropAllTransactions")
+        latest = await self.request("eth_getBlockByNumber", "latest", False)
+        fee = next_base_fee(*(int(latest[key], 16) for key in ("baseFeePerGas", "gasUsed", "gasLimit")))
+        await self.request("anvil_setNextBlockBaseFeePerGas", hex(fee))  # anvil goes on from the undone blocks' fee
         self.addresses.clear()
         self.addresses.update(self._snapshots.pop(snapshot))
 
@@ -217,4 +222,8 @@ class Devnet:
         while True:
             due = max(due + block_time_s, loop.time())
             await asyncio.sleep(due - loop.time())
-            await self.mine()
+            try:
+                await self.mine()
+            except KeeperError as error:
+                self._next_block.set_exception(error)
+                return

@@ -6,8 +6,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
 from keeper.devnet.artifacts import Contract
-from keeper.devnet.build.builder import transaction
-from keeper.devnet.build.tokens import BY_SYMBOL, MAX_ANSWER, MIN_ANSWER
+from keeper.devnet.genesis.builder import transaction
+from keeper.devnet.genesis.tokens import BY_SYMBOL, MAX_ANSWER, MIN_ANSWER
 from keeper.devnet.names import DEPLOYER, TRADER, TRANSMITTER
 from keeper.devnet.oracle import report
 from keeper.devnet.uniswap import POOLS, Pool, ordered, sqrt_price_x96

@@ -11,7 +11,7 @@ import orjson
 from keeper.devnet import cache, install
 from keeper.devnet.anvil import anvil
 from keeper.devnet.artifacts import OWN, Artifacts
-from keeper.devnet.build import chain
+from keeper.devnet.genesis import chain
 from keeper.devnet.install import Report
 from keeper.devnet.rpc import Rpc
 from keeper.errors import KeeperError
@@ -71,5 +71,5 @@ async def build_chain(binary: Path, artifacts: Artifacts, target: Path, accounts
 
 
 def _key(accounts: int, seed: int) -> str:
-    files = [HERE / name for name in SOURCES] + sorted((HERE / "build").glob("*.py")) + sorted(OWN.glob("*.json"))
+    files = [HERE / name for name in SOURCES] + sorted((HERE / "genesis").glob("*.py")) + sorted(OWN.glob("*.json"))
     return cache.digest([install.lock(), f"{accounts}/{seed}".encode(), *(file.read_bytes() for file in files)])

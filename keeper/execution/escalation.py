@@ -47,11 +47,9 @@ class Cancel:
 Step = Resend | Replace | Cancel | None
 
 
-def next_step(top: Submission, refused: bool, base_fee_wei: int, block: int, limits: Limits) -> Step:
-    """`top`: the newest unresolved transaction of its nonce; `refused`: the relay would not take it again; `base_fee_wei`: of the next
-    block. None: wait."""
-    if not (refused or due(top, block, limits)):
-        return None
+def next_step(top: Submission, refused: bool, base_fee_wei: int, limits: Limits) -> Step:
+    """For a transaction that is due. `top`: the newest unresolved one of its nonce; `refused`: the relay would not take it again;
+    `base_fee_wei`: of the next block. None: wait."""
     if top.max_fee_wei >= base_fee_wei:
         return _give_up(top, base_fee_wei, limits) or Resend() if refused else Resend()
     raised = raise_bid(top.bid, base_fee_wei, _cap(top, limits))

@@ -41,6 +41,9 @@ class Outbox:
     def unresolved(self) -> list[Submission]:
         return [s for s in self._live.values() if s.unresolved]
 
+    def get(self, id_: int) -> Submission | None:
+        return self._live.get(id_)
+
     def in_flight(self, market: str, account: Address) -> bool:
         """Whether a transaction for this account may still land."""
         return any(s.market == market and s.account == account for s in self.unresolved() if not s.is_cancel)
@@ -75,7 +78,7 @@ class Outbox:
 
     async def _load(self, since_block: int, from_nonce: int) -> None:
         c = OUTBOX.c
-        decided = (c.block_hash != "") & ((c.block_number >= since_block) | (c.nonce >= from_nonce))
+        decided = c.block_hash.is_not(None) & ((c.block_number >= since_block) | (c.nonce >= from_nonce))
         wanted = or_(c.state.in_(UNRESOLVED), c.acknowledged.is_(False), decided)
         query = select(OUTBOX).where(c.signer == self.signer, wanted).order_by(c.id)
 

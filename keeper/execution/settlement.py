@@ -8,7 +8,7 @@ from itertools import groupby
 
 from keeper.execution.states import State
 from keeper.execution.submission import Receipt, Submission
-from keeper.types import Hash, Head
+from keeper.types import Hash, Head, SendResult, Sent
 
 
 def reopened(live: Iterable[Submission], undone: Collection[Hash]) -> list[Submission]:
@@ -17,12 +17,12 @@ def reopened(live: Iterable[Submission], undone: Collection[Hash]) -> list[Submi
 
 
 def reopen(submission: Submission) -> Submission:
-    return replace(submission, state=State.REORGED_OUT, block_number=0, block_hash=Hash(""), acknowledged=False)
+    return replace(submission, state=State.REORGED_OUT, block_number=0, block_hash=None, acknowledged=False)
 
 
 def lost(landed: Iterable[Submission], receipts: Mapping[Hash, Receipt]) -> set[Hash]:
     """Blocks said to hold our transactions that the node knows nothing of."""
-    return {s.block_hash for s in landed if s.tx not in receipts or receipts[s.tx].block_hash != s.block_hash}
+    return {s.block_hash for s in landed if s.block_hash and (s.tx not in receipts or receipts[s.tx].block_hash != s.block_hash)}
 
 
 def by_nonce(submissions: Iterable[Submission]) -> list[tuple[int, list[Submission]]]:
@@ -60,3 +60,16 @@ def _end(submission: Submission, winner: Submission, receipt: Receipt) -> State:
 
 def _decide(submission: Submission, state: State, number: int, block: Hash) -> Submission:
     return replace(submission, state=state, block_number=number, block_hash=block, acknowledged=False)
+
+
+def answered(current: Submission, sent: Sent, block: int, fresh: bool, alone: bool) -> Submission:
+    """A submission after a relay's answer. `fresh`: this was its first way to the wire, so that a refusal means it never left;
+    `alone`: no other transaction of ours holds its nonce. A cancel is needed whatever the relay says."""
+    state = current.state
+    if sent.result is SendResult.ACCEPTED:
+        state = State.SENT
+    elif sent.result is SendResult.REFUSED and fresh and alone and not current.is_cancel:
+        state = State.DROPPED
+    elif state is not State.SENT:
+        state = State.UNKNOWN
+    return replace(current, state=state, sent_block=block, attempts=current.attempts + 1, detail=sent.detail)

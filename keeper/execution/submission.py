@@ -39,7 +39,7 @@ class Receipt:
 
 @dataclass(frozen=True, slots=True)
 class Submission:
-    """One signed transaction. `block_number`, `block_hash`: where it was decided, 0 and "" while it is not. `replaces`: id of the
+    """One signed transaction. `block_number`, `block_hash`: where it was decided, 0 and None while it is not. `replaces`: id of the
     submission at the same nonce that this one is to supersede. `detail`: the relay's last word."""
 
     id: int
@@ -62,7 +62,7 @@ class Submission:
     replaces: int | None
     fee_cap_wei: int | None
     block_number: int = 0
-    block_hash: Hash = Hash("")
+    block_hash: Hash | None = None
     detail: str = ""
     acknowledged: bool = True
 
@@ -86,7 +86,12 @@ class Submission:
 
 @dataclass(frozen=True, slots=True)
 class Resolved:
-    """News of a submission: `submission.state` is how it ended, or REORGED_OUT. `receipt` is there when it landed."""
+    """News of a submission: how it ended, or that its end was undone. `receipt` is there when it landed."""
 
     submission: Submission
     receipt: Receipt | None = None
+
+    @property
+    def state(self) -> State:
+        """One of the final states, or REORGED_OUT: then it is on its way again, however far it has got since."""
+        return State.REORGED_OUT if self.submission.unresolved else self.submission.state

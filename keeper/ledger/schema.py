@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from sqlalchemy import DDL, Boolean, Column, Index, Integer, LargeBinary, MetaData, Table, Text, UniqueConstraint, event
+from sqlalchemy import Boolean, Column, Connection, Index, Integer, LargeBinary, MetaData, Table, Text, UniqueConstraint, event
 
 from keeper.ledger.database import FileKind, Integer256
 
@@ -15,7 +15,7 @@ OUTBOX = Table(
     Column("chain_id", Integer, nullable=False),
     Column("signer", Text, nullable=False),
     Column("nonce", Integer, nullable=False),
-    Column("tx", Text, nullable=False, unique=True),
+    Column("tx", Text, nullable=False),
     Column("raw", LargeBinary, nullable=False),
     Column("to", Text, nullable=False),
     Column("max_fee_wei", Integer256, nullable=False),
@@ -31,7 +31,7 @@ OUTBOX = Table(
     Column("replaces", Integer),
     Column("fee_cap_wei", Integer256),
     Column("block_number", Integer, nullable=False),
-    Column("block_hash", Text, nullable=False),
+    Column("block_hash", Text),
     Column("detail", Text, nullable=False),
     Column("acknowledged", Boolean, nullable=False),
 )
@@ -76,9 +76,13 @@ LEDGER = Table(
 Index("ledger_tx", LEDGER.c.tx)
 Index("outbox_state", OUTBOX.c.signer, OUTBOX.c.state)
 
-for _verb in ("UPDATE", "DELETE"):
-    _trigger = f"CREATE TRIGGER ledger_no_{_verb.lower()} BEFORE {_verb} ON ledger BEGIN SELECT RAISE(ABORT, 'append-only'); END"
-    event.listen(LEDGER, "after_create", DDL(_trigger))
+
+@event.listens_for(LEDGER, "after_create")
+def _append_only(_table: Table, connection: Connection, **_: object) -> None:
+    for verb in ("UPDATE", "DELETE"):
+        refuse = "BEGIN SELECT RAISE(ABORT, 'the ledger is append-only'); END"
+        connection.exec_driver_sql(f"CREATE TRIGGER ledger_no_{verb.lower()} BEFORE {verb} ON ledger {refuse}")
+
 
 LEDGER_FILE = FileKind(
     name="ledger",

@@ -8,15 +8,17 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import cache, partial
 
 from keeper.book.state import Overlay
 from keeper.errors import Skip
 from keeper.planning.predict import Predictor
 from keeper.ports import Market, View
 from keeper.risk.watch import Candidate
-from keeper.types import Address, Funding, FundingKind, Landing, Pair, Plan, PoolKey, Prediction
+from keeper.types import Address, Fill, Funding, FundingKind, Landing, Pair, Plan, PoolKey, Prediction
 
 ROUTES_KEPT = 3
+SHAPES_TUNED = 2
 CALLS_PER_ACCOUNT = 4
 SEARCH_STEPS = 20
 GOLDEN = 0.6180339887498949
@@ -34,24 +36,27 @@ class Rejected:
     detail: str
 
 
+_TELLING = {"unprofitable": 0, "no_route": 2}
+"""Of several reasons why an account has no plan, the smallest is told."""
+
 Shape = tuple[FundingKind, Address, tuple[PoolKey, ...], Address]
 """(funding, its source, route, profit token)"""
 
 
 class Planner:
-    """Pure: state in, plans out. `gas_price_wei`: what a unit of gas will cost at least."""
+    """Pure: state in, plans out. `priority_fee_wei`: the least tip per gas; `limit`: the most plans for a block."""
 
-    def __init__(self, predictor: Predictor) -> None:
+    def __init__(self, predictor: Predictor, priority_fee_wei: int, limit: int) -> None:
         self._predictor = predictor
         self._router = predictor.router
+        self._priority_fee_wei = priority_fee_wei
+        self._limit = limit
 
     # --- a block
 
-    def block(
-        self, candidates: Iterable[Candidate], view: View, landing: Landing, gas_price_wei: int, limit: int
-    ) -> tuple[list[Prediction], list[Rejected]]:
+    def block(self, candidates: Iterable[Candidate], view: View, landing: Landing) -> tuple[list[Prediction], list[Rejected]]:
         """Plans in the order in which to send them, each on the state the ones before it leave; and why the others have none."""
-        at_s = landing.timestamp_s
+        at_s, gas_price_wei = landing.timestamp_s, self.gas_price_wei(landing)
         rejected: list[Rejected] = []
         first = [found for found in (self._try(c, view, at_s, gas_price_wei, rejected) for c in candidates) if found]
         first.sort(key=lambda found: self.net_wei(found[1], gas_price_wei), reverse=True)
@@ -59,8 +64,12 @@ class Planner:
         plans: list[Prediction] = []
         for candidate, standalone in first:
             made = list(self._in_turn(candidate, standalone, state, at_s, gas_price_wei, rejected))
-            plans += made[: max(0, limit - len(plans))]
+            plans += made[: max(0, self._limit - len(plans))]
         return plans, rejected
+
+    def gas_price_wei(self, landing: Landing) -> int:
+        """What a unit of gas costs at least."""
+        return landing.base_fee_wei + self._priority_fee_wei
 
     def _try(
         self, candidate: Candidate, view: View, at_s: int, gas_price_wei: int, rejected: list[Rejected]
@@ -106,11 +115,11 @@ class Planner:
         skips: list[Skip] = []
         for pair in pairs:
             try:
-                found += self._pair(candidate.market, pair, view, at_s, gas_price_wei)
+                found.append(self._pair(candidate.market, pair, view, at_s, gas_price_wei))
             except Skip as skip:
                 skips.append(skip)
         if not found:
-            raise next((s for s in skips if s.reason != "no_route"), skips[0] if skips else Skip("illegal"))
+            raise min(skips, key=lambda skip: _TELLING.get(skip.reason, 1))
         best = max(found, key=lambda prediction: self.net_wei(prediction, gas_price_wei))
         net = self.net_wei(best, gas_price_wei)
         if net < -GAS_SLACK * best.gas * gas_price_wei:
@@ -120,46 +129,58 @@ class Planner:
     def net_wei(self, prediction: Prediction, gas_price_wei: int) -> int:
         return prediction.value_wei - prediction.gas * gas_price_wei
 
-    def _pair(self, market: Market, pair: Pair, view: View, at_s: int, gas_price_wei: int) -> list[Prediction]:
-        """The best amount for each way of doing it."""
-        found: list[Prediction] = []
-        last: Skip | None = None
+    def _pair(self, market: Market, pair: Pair, view: View, at_s: int, gas_price_wei: int) -> Prediction:
+        """The best way and amount of one pair. The ways are compared at full size; only the best few are tuned."""
+
+        @cache
+        def attempt(shape: Shape, cover: int) -> Prediction | None:
+            try:
+                return self._predictor.predict(self._plan(market, pair, cover, shape), view, at_s)
+            except Skip:
+                return None
+
         amounts = [(amount, self._repaid(market, pair, amount, view, at_s)) for amount in pair.amounts]
-        for shape in self._shapes(market, pair, view, at_s):
+        shapes = self._shapes(market, pair, view, at_s)
+        ranked = sorted(shapes, key=lambda shape: self._rank(attempt(shape, pair.amounts[-1]), gas_price_wei), reverse=True)
+        tuned = [self._amount(partial(attempt, shape), amounts, gas_price_wei) for shape in ranked[:SHAPES_TUNED]]
+        best = self._better(gas_price_wei, *tuned)
+        if best is None:
+            raise Skip("unprofitable", "no way to sell covers the repayment")
+        return best
 
-            def attempt(cover: int, shape: Shape = shape) -> Prediction | None:
-                nonlocal last
-                try:
-                    return self._predictor.predict(self._plan(market, pair, cover, shape), view, at_s)
-                except Skip as skip:
-                    last = skip
-                    return None
-
-            best = self._amount(attempt, amounts, gas_price_wei)
-            if best:
-                found.append(best)
-        if not found:
-            raise last or Skip("no_route")
-        return found
+    def _rank(self, prediction: Prediction | None, gas_price_wei: int) -> float:
+        return float("-inf") if prediction is None else self.net_wei(prediction, gas_price_wei)
 
     def _shapes(self, market: Market, pair: Pair, view: View, at_s: int) -> list[Shape]:
         if pair.debt_token == pair.collateral_token:
             return [(FundingKind.NONE, market.address, (), pair.debt_token)]
         fill = self._largest_fill(market, pair, view, at_s)
+        lender = self._lender(view, pair.debt_token, fill.cover, at_s)
         shapes: list[Shape] = []
-        for route in self._router.top_paths(view, pair.collateral_token, pair.debt_token, fill, ROUTES_KEPT):
-            shapes += [(FundingKind.FLASH_LOAN, source, route, pair.debt_token) for source in self._predictor.lenders]
+        for route in self._router.top_paths(view, pair.collateral_token, pair.debt_token, fill.seized, ROUTES_KEPT):
+            if lender:
+                shapes.append((FundingKind.FLASH_LOAN, lender, route, pair.debt_token))
             pool = route[-1]
             owed = pool.token0 if pool.token1 == pair.debt_token else pool.token1
             shapes.append((FundingKind.FLASH_SWAP, pool.address, route, owed))
         return shapes
 
-    def _largest_fill(self, market: Market, pair: Pair, view: View, at_s: int) -> int:
-        """Collateral seized by the largest legal amount."""
+    def _lender(self, view: View, token: Address, amount: int, at_s: int) -> Address | None:
+        """The cheapest lender of that much, if any."""
+        quotes = []
+        for lender in self._predictor.lenders.values():
+            try:
+                quotes.append(lender.quote(view, token, amount, at_s))
+            except Skip:
+                continue
+        return min(quotes, key=lambda quote: quote.fee).source if quotes else None
+
+    def _largest_fill(self, market: Market, pair: Pair, view: View, at_s: int) -> Fill:
+        """The largest legal amount."""
         skip = Skip("illegal")
         for cover in reversed(pair.amounts):
             try:
-                return market.fill(view, pair.account, pair.debt_token, pair.collateral_token, cover, at_s).seized
+                return market.fill(view, pair.account, pair.debt_token, pair.collateral_token, cover, at_s)
             except Skip as why:
                 skip = why
         raise skip
@@ -186,8 +207,8 @@ class Planner:
         for cover, high in amounts:
             at_high = attempt(cover)
             best = self._better(gas_price_wei, best, at_high)
-            near = attempt(high - (high - low) // 64)
-            if at_high is None or self._better(gas_price_wei, at_high, near) is near:
+            probe = attempt(high - (high - low) // 64) if at_high else attempt(low + (high - low) // 64)
+            if probe and self._better(gas_price_wei, at_high, probe) is probe:
                 best = self._better(gas_price_wei, best, self._search(attempt, low, high, gas_price_wei))
             low = high
         return best

@@ -18,6 +18,10 @@ class Candidate:
     account: Address
     health: Health
 
+    @property
+    def market_name(self) -> str:
+        return self.market.name
+
 
 class Watch:
     """Every indebted account of every market of a chain."""

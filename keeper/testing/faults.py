@@ -20,7 +20,6 @@ import orjson
 from aiohttp import web
 
 JSON = "application/json"
-FOREVER = 10**9
 
 
 class Fault(StrEnum):
@@ -30,7 +29,9 @@ class Fault(StrEnum):
     DELAY = "delay"  # `seconds` late
     BAD_JSON = "bad_json"  # half an answer
     STATUS = "status"  # HTTP `status`
-    ERROR = "error"  # a JSON-RPC error with `code` and `message`
+    ERROR = "error"  # a JSON-RPC error with `code` and `message`, for every call of a batch
+    ERROR_ONE = "error_one"  # the same for the first call of a batch, the rest are answered
+    BATCH_LIMIT = "batch_limit"  # the node takes no batch of this size
 
 
 @dataclass(slots=True)
@@ -161,6 +162,10 @@ class FaultProxy:
                 return web.Response(status=rule.status, text="no")
             case Fault.ERROR:
                 return web.json_response(_errors(rule, body))
+            case Fault.ERROR_ONE:
+                return web.json_response(_first_fails(rule, body, orjson.loads(await self._forward(raw))))
+            case Fault.BATCH_LIMIT:
+                return web.json_response({"jsonrpc": "2.0", "id": None, "error": {"code": -32600, "message": "batch too large"}})
             case Fault.BAD_JSON:
                 whole = await self._forward(raw)
                 return web.Response(body=whole[: len(whole) // 2], content_type=JSON)
@@ -200,12 +205,16 @@ def _hang_up(request: web.Request) -> web.Response:
     return web.Response()
 
 
+def _error(rule: Rule, call: Any) -> dict[str, Any]:
+    return {"jsonrpc": "2.0", "id": call["id"], "error": {"code": rule.code, "message": rule.message}}
+
+
 def _errors(rule: Rule, body: Any) -> Any:
-    """An error for every call the rule names, in a batch too."""
-    error = {"code": rule.code, "message": rule.message}
-    if isinstance(body, list):
-        return [{"jsonrpc": "2.0", "id": call["id"], "error": error} for call in body]
-    return {"jsonrpc": "2.0", "id": body["id"], "error": error}
+    return [_error(rule, call) for call in body] if isinstance(body, list) else _error(rule, body)
+
+
+def _first_fails(rule: Rule, body: Any, replies: Any) -> Any:
+    return [_error(rule, body[0]), *(r for r in replies if r["id"] != body[0]["id"])] if isinstance(body, list) else _error(rule, body)
 
 
 async def _first_to_end(*ways: Any) -> None:

@@ -10,7 +10,7 @@ from functools import cache
 from vyper import compile_code
 
 from keeper.devnet import Devnet
-from keeper.devnet.build.tokens import BY_SYMBOL
+from keeper.devnet.genesis.tokens import BY_SYMBOL
 from keeper.devnet.names import DEPLOYER, TRANSMITTER, derived
 from keeper.devnet.oracle import report
 from keeper.fixedpoint import MAX_UINT256
@@ -106,14 +106,33 @@ class World:
     def action(self, market: str, users: Sequence[Address]) -> Action:
         kinds: list[Callable[[str, Address, Sequence[Address]], Action]] = [
             *[self._supply, self._borrow, self._withdraw, self._repay] * 3,
-            *[self._repay_with_atokens, self._transfer, self._transfer, self._toggle, self._emode, self._treasury],
+            *[self._repay_with_atokens, self._transfer, self._transfer, self._toggle, self._emode, self._treasury, self._flash],
             *[self._liquidate] * 4,
         ]
         return self.rng.choice(kinds)(market, self.rng.choice(users), users)
 
+    def leverage(self, market: str, user: Address) -> list[Action]:
+        """One or two collaterals and one or two debts close to the limit, at times the same asset on both sides."""
+        actions: list[Action] = []
+        limit_base = 0
+        for symbol in self.rng.sample(self.symbols, self.rng.choice([1, 1, 2, 3])):
+            dollars = int(10 ** self.rng.uniform(1.5, 4.5))
+            actions += [
+                self.pool(market, user, "supply", self.asset(symbol), self._worth(symbol, dollars), user, 0),
+                self.pool(market, user, "setUserUseReserveAsCollateral", self.asset(symbol), True),
+            ]
+            limit_base += dollars * BY_SYMBOL[symbol].threshold
+        debts = self.rng.sample(self.symbols, self.rng.choice([1, 1, 2]))
+        dollars = int(limit_base * self.rng.uniform(0.80, 0.93)) // 10_000 // len(debts)
+        return actions + [self.pool(market, user, "borrow", self.asset(symbol), self._worth(symbol, dollars), 2, 0, user) for symbol in debts]
+
+    def _worth(self, symbol: str, dollars: int) -> int:
+        return dollars * 10**8 * BY_SYMBOL[symbol].unit // self._prices[symbol] + 1
+
     def governance(self, market: str) -> Action:
         symbol = self.rng.choice(self.symbols)
         asset, token = self.asset(symbol), BY_SYMBOL[symbol]
+        paused = self.rng.random() < 0.2
         threshold = token.threshold + self.rng.randrange(-300, 200)
         choices: list[tuple[str, tuple[object, ...]]] = [
             ("configureReserveAsCollateral", (asset, threshold - 500, threshold, token.bonus + self.rng.randrange(-50, 50))),
@@ -121,8 +140,11 @@ class World:
             ("setLiquidationProtocolFee", (asset, self.rng.choice([0, 1, 1000, 2000, 9999]))),
             ("updateFlashloanPremiumTotal" if market == "aave_v302" else "updateFlashloanPremium", (self.rng.randrange(0, 30),)),
         ]
+        choices += [("setReservePause(address,bool)", (asset, paused))] * 3
         if market == "aave_v302":
             choices.append(("updateFlashloanPremiumToProtocol", (self.rng.randrange(0, 10_000),)))
+        else:
+            choices.append(("setReservePause(address,bool,uint40)", (asset, False, 3600)))
         name, arguments = self.rng.choice(choices)
         return self.admin(market, name, *arguments)
 
@@ -136,6 +158,10 @@ class World:
 
     def flash_loan(self, market: str, symbol: str, amount: int) -> Action:
         return self.pool(market, LIQUIDATOR, "flashLoanSimple", self.flash_borrower, self.asset(symbol), amount, b"", 0)
+
+    def cover_deficit(self, market: str) -> Action:
+        symbol = self.rng.choice(self.symbols)
+        return self.pool(market, LIQUIDATOR, "eliminateReserveDeficit", self.asset(symbol), self._amount(symbol))
 
     def _amount(self, symbol: str) -> int:
         """From one unit of the token's smallest to some ten thousand dollars."""
@@ -179,6 +205,10 @@ class World:
 
     def _emode(self, market: str, user: Address, users: Sequence[Address]) -> Action:
         return self.pool(market, user, "setUserEMode", self.rng.choice([0, 1, 2]))
+
+    def _flash(self, market: str, user: Address, users: Sequence[Address]) -> Action:
+        symbol = self.rng.choice(self.symbols)
+        return self.flash_loan(market, symbol, 1000 * self._amount(symbol))
 
     def _treasury(self, market: str, user: Address, users: Sequence[Address]) -> Action:
         return self.pool(market, user, "mintToTreasury", [self.asset(symbol) for symbol in self.symbols])

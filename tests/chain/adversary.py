@@ -69,7 +69,8 @@ def _log(head: Head, index: int, address: Address, topic0: str, data: bytes) -> 
 
 def wanted(logs: Iterable[Log], filters: Sequence[LogFilter]) -> tuple[Log, ...]:
     by_address = {f.address: f for f in filters}
-    return tuple(log for log in logs if (f := by_address.get(log.address)) and log.topics[0] in f.topics and log.block_number >= f.since_block)
+    mine = [(log, by_address[log.address]) for log in logs if log.address in by_address]
+    return tuple(log for log, f in mine if log.topics[0] in f.topics and log.block_number >= f.since_block)
 
 
 class AdversarialNode:
@@ -101,7 +102,8 @@ class AdversarialNode:
         assert self.mailbox is not None
         newest = self.chain.heads[-1]
         stale = self._rng.choice(list(self.chain.blocks.values())).head
-        for notice in self._rng.choice([[], [None], [newest], [newest], [stale], [newest, stale], [stale, newest], [newest, newest]]):
+        notices: list[list[Head | None]] = [[], [None], [newest], [newest], [stale], [newest, stale], [stale, newest], [newest, newest]]
+        for notice in self._rng.choice(notices):
             self.mailbox.put(notice)
 
     def _fail_sometimes(self) -> None:
@@ -155,12 +157,16 @@ class StrictBook:
         return (LogFilter(FACTORY, frozenset({CREATED}), 0), *children)
 
     def apply(self, update: ChainUpdate, node: AdversarialNode) -> None:
+        """As the bookkeeper does: a block that announces contracts, and those after it, are read again with the newcomers' logs."""
         for head in update.undo:
             assert self.blocks.pop().head == head
+        grown = False
         for block in update.blocks:
             assert block.head.parent_hash == self.tip.hash
-            self.blocks.append(Block(block.head, wanted(block.logs, self.filters())))
-            if any(log.address == FACTORY for log in block.logs):  # as the book does: again, with the logs of what it announced
+            logs = node.chain.blocks[block.head.hash].logs if grown else block.logs
+            self.blocks.append(Block(block.head, wanted(logs, self.filters())))
+            if any(log.address == FACTORY for log in block.logs):
+                grown = True
                 self.blocks[-1] = Block(block.head, wanted(node.chain.blocks[block.head.hash].logs, self.filters()))
 
 

@@ -4,12 +4,10 @@ import asyncio
 import random
 from contextlib import aclosing
 
-import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from keeper.chain.feed import ChainFeed
-from keeper.errors import Halt
 from tests.chain.adversary import AdversarialNode, Chain, Change, StrictBook, replayed
 
 CHANGES = st.lists(st.tuples(st.integers(0, 6), st.integers(0, 12)), max_size=12)

@@ -7,9 +7,9 @@ from collections import Counter
 import pytest
 
 from keeper.devnet import Devnet, DevnetOptions
-from keeper.devnet.build.borrowers import population
-from keeper.devnet.build.tokens import BY_SYMBOL
 from keeper.devnet.driver import drive
+from keeper.devnet.genesis.borrowers import population
+from keeper.devnet.genesis.tokens import BY_SYMBOL
 from keeper.devnet.paths import path
 from keeper.devnet.state import Borrower
 from keeper.devnet.uniswap import POOLS
@@ -86,10 +86,10 @@ def test_a_seed_fixes_the_borrowers_and_another_changes_them_all() -> None:
     assert all(a.debt != b.debt for a, b in zip(first, other, strict=True))
 
 
-async def test_five_hundred_borrowers_find_room() -> None:
-    async with Devnet.start(DevnetOptions(accounts=500, seed=3)) as net:
+async def test_hundreds_of_borrowers_find_room() -> None:
+    async with Devnet.start(DevnetOptions(accounts=250, seed=3)) as net:
         health = [h for h, _, _ in await _accounts(net)]
-        assert len(health) == 500
+        assert len(health) == 250
         assert min(health) > WAD
 
 

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import signal
+from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -9,6 +12,7 @@ import pytest
 from keeper.devnet import Devnet, DevnetOptions
 from keeper.devnet.names import ACCOUNTS
 from keeper.devnet.rpc import RpcError
+from keeper.errors import KeeperError
 from keeper.types import Address
 
 STEP_S = 12
@@ -64,6 +68,16 @@ async def test_a_revert_undoes_blocks_new_aggregators_and_the_mempool(net: Devne
     assert (await net.request("txpool_status"))["pending"] == "0x0"
 
 
+async def test_after_a_revert_the_base_fee_goes_on_from_the_block_that_is_left(net: Devnet) -> None:
+    snapshot = await net.snapshot()
+    await net.mine()
+    expected = (await _latest(net))["baseFeePerGas"]
+    await net.mine()
+    await net.revert(snapshot)
+    await net.mine()
+    assert (await _latest(net))["baseFeePerGas"] == expected
+
+
 async def test_deals_any_token_to_anyone(net: Devnet) -> None:
     nobody = Address("0x" + "77" * 20)
     for symbol in ("WETH", "USDC", "LINK"):
@@ -101,8 +115,22 @@ async def test_with_a_block_time_blocks_come_on_their_own_and_the_base_fee_lives
             pass
         blocks = [await net.request("eth_getBlockByNumber", hex(first + i), False) for i in range(30)]
         stamps = [int(block["timestamp"], 16) for block in blocks]
-        assert [b - a for a, b in zip(stamps, stamps[1:], strict=False)] == [5] * 29
+        assert [b - a for a, b in pairwise(stamps)] == [5] * 29
         assert all(8 * 10**8 < int(block["baseFeePerGas"], 16) < 12 * 10**8 for block in blocks)
+
+
+async def test_a_node_that_dies_is_noticed_by_whoever_waits() -> None:
+    async with Devnet.start(DevnetOptions(block_time_s=0.02)) as net:
+        os.kill(net.pid, signal.SIGKILL)
+        with pytest.raises(KeeperError, match="ended unexpectedly"):
+            await net.failure()
+        with pytest.raises(KeeperError, match="does not answer"):
+            await _wait_for_ever(net)
+
+
+async def _wait_for_ever(net: Devnet) -> None:
+    while True:
+        await net.next_block()
 
 
 async def _latest(net: Devnet) -> dict[str, Any]:

@@ -8,8 +8,8 @@ import pytest
 from eth_abi.abi import encode
 
 from keeper.devnet import Devnet
-from keeper.devnet.build.tokens import BY_SYMBOL, MAX_ANSWER
 from keeper.devnet.driver import drive
+from keeper.devnet.genesis.tokens import BY_SYMBOL, MAX_ANSWER
 from keeper.devnet.names import ACCOUNTS, TRANSMITTER
 from keeper.devnet.oracle import CONFIG_DIGEST, REPORT, report
 from keeper.devnet.uniswap import POOLS, ordered, sqrt_price_x96

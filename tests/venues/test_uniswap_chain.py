@@ -17,13 +17,15 @@ from keeper.venues.uniswap_v3 import SwapHop
 from keeper.venues.uniswap_v3.events import INITIALIZE, SWAP
 from keeper.venues.uniswap_v3.math import MAX_SQRT_RATIO, MAX_TICK, MIN_SQRT_RATIO, MIN_TICK, sqrt_ratio_at_tick, tick_at_sqrt_ratio
 from keeper.venues.uniswap_v3.pool import HIGHEST_PRICE, LOWEST_PRICE
-from tests.venues.world import SPACINGS, Call, Swap, World, calldata, swap_call
+from tests.venues.world import ACT_GAS, SPACINGS, STRANGER, Call, Swap, World, calldata, calldata_of_act, swap_call
 
 QUOTES = 4000
 SWAPS = 400
 ACTIONS = 400
 PRICES = 3000
 TOO_MUCH_GAS = 2_500_000
+HUGE = 10**30
+GAS_SWAPS = 60
 
 
 def quoter_call(world: World, pool: PoolKey, token_in: Address, amount: int, exact_in: bool) -> tuple[str, list[Any]]:
@@ -49,29 +51,30 @@ async def test_quotes_equal_the_quoter_for_random_pools_directions_and_sizes(wor
 
 
 async def test_what_is_skipped_as_illiquid_the_quoter_cannot_fill_either(world: World) -> None:
-    skipped = 0
-    for pool in world.pools:
-        for token_in, limit in ((pool.token0, LOWEST_PRICE), (pool.token1, HIGHEST_PRICE)):
-            for exact_in in (True, False):
-                skipped += await refused(world, pool, token_in, 10**30, exact_in, limit)
-    assert skipped > len(world.pools)
+    """It reverts, or ends at the last price with input left, or burns too much gas on the way."""
+    ends = ((pool, token, exact_in) for pool in world.pools for token in (pool.token0, pool.token1) for exact_in in (True, False))
+    skipped = [end for end in ends if not fills(world, *end)]
+    for pool, token_in, exact_in in skipped:
+        _, price, gas = await asked(world, pool, token_in, exact_in)
+        assert price in (LOWEST_PRICE, HIGHEST_PRICE) or gas > TOO_MUCH_GAS
+    assert len(skipped) > len(world.pools)
 
 
-async def refused(world: World, pool: PoolKey, token_in: Address, amount: int, exact_in: bool, limit: int) -> bool:
-    """Whether it is skipped; if so, the quoter reverts, or ends at the last price with input left, or burns too much gas on the way."""
+def fills(world: World, pool: PoolKey, token_in: Address, exact_in: bool) -> bool:
     swap = world.venue.swap_in if exact_in else world.venue.swap_out
     try:
-        swap(world.view, pool, token_in, amount)
-    except Skip as skip:
-        assert skip.reason == "illiquid"
-        method, params = quoter_call(world, pool, token_in, amount, exact_in)
-        try:
-            _, price, gas = quoted(await world.net.request(method, *params))
-        except RpcError:
-            return True
-        assert price == limit or gas > TOO_MUCH_GAS
-        return True
-    return False
+        return bool(swap(world.view, pool, token_in, HUGE))
+    except Skip:
+        return False
+
+
+async def asked(world: World, pool: PoolKey, token_in: Address, exact_in: bool) -> tuple[int, int, int]:
+    """The quoter's answer; its revert counts as an end at the last price."""
+    method, params = quoter_call(world, pool, token_in, HUGE, exact_in)
+    try:
+        return quoted(await world.net.request(method, *params))
+    except RpcError:
+        return 0, LOWEST_PRICE, 0
 
 
 async def test_swaps_in_sequence_do_what_their_hops_say(world: World) -> None:
@@ -99,6 +102,24 @@ def outcome(log: dict[str, Any]) -> tuple[object, ...]:
 def predicted(hop: SwapHop) -> tuple[object, ...]:
     amounts = hop.amount_in, -hop.amount_out
     return hop.pool.address, *(amounts if hop.token_in == hop.pool.token0 else reversed(amounts)), *(value for _, _, value in hop.writes)
+
+
+async def test_gas_is_estimated_within_a_third(world: World) -> None:
+    swaps: list[Swap] = []
+    while len(swaps) < GAS_SWAPS:
+        swap = world.swap(world.view)
+        if swap and swap[0].words < 50 and swap[0].amount_out:
+            swaps.append(swap)
+    for swap in swaps:
+        assert 3 / 4 < await burnt(world, swap) / world.venue.gas(swap[0]) < 4 / 3
+    assert sum(hop.crossings > 0 for hop, _ in swaps) > GAS_SWAPS // 10
+
+
+async def burnt(world: World, swap: Swap) -> int:
+    """Gas of the pool's call alone."""
+    call = {"from": STRANGER, "to": world.actor, "gas": hex(ACT_GAS), "data": "0x" + calldata_of_act([swap_call(world, swap)]).hex()}
+    trace = await world.net.request("debug_traceCall", call, "latest", {"tracer": "callTracer"})
+    return next(int(inner["gasUsed"], 16) for inner in trace["calls"] if inner["to"] == swap[0].pool.address)
 
 
 async def test_state_from_logs_equals_the_contracts_after_random_mints_burns_and_swaps(world: World) -> None:
@@ -169,7 +190,9 @@ async def ticks_on_chain(world: World, prices: Sequence[int]) -> list[int]:
     for start in range(0, len(prices), 250):
         part = slice(start, start + 250)
         overrides = {place: {"code": code} for place in places[part]}
-        blocks = await world.net.request("eth_simulateV1", {"blockStateCalls": [{"stateOverrides": overrides, "calls": calls[part]}]}, "latest")
+        blocks = await world.net.request(
+            "eth_simulateV1", {"blockStateCalls": [{"stateOverrides": overrides, "calls": calls[part]}]}, "latest"
+        )
         for call in blocks[0]["calls"]:
             (log,) = call["logs"]
             assert log["topics"] == [INITIALIZE]

@@ -50,7 +50,7 @@ def test_a_pool_is_followed_once_both_its_tokens_are_listed() -> None:
 
 def test_an_undone_creation_is_no_longer_followed() -> None:
     paper = Paper([A, B])
-    before = dict(((table, key), value) for table, key, value in paper.view.cells())
+    before = {(table, key): value for table, key, value in paper.view.cells()}
     paper.create(A, B, 500)
     assert len(paper.venue.filters(paper.view)) == 2
     paper.view.write([(table, key, before.get((table, key), 0)) for table, key, _ in list(paper.view.cells())])
@@ -100,6 +100,15 @@ def test_a_gap_without_liquidity_is_crossed_to_what_lies_beyond() -> None:
     assert -600_000 <= beyond.writes[1][2] < -599_000
 
 
+def test_a_thin_pool_whose_every_word_would_have_to_be_walked_is_illiquid() -> None:
+    paper = Paper([A, B])
+    pool = paper.pool(A, B, 100, 0, (-887_272, 887_272, 10**6))
+    near = paper.venue.swap_in(paper.view, pool, A, 10**8)
+    assert 200 < near.words < 500
+    with pytest.raises(Skip, match="illiquid"):
+        paper.venue.swap_in(paper.view, pool, A, 10**12)
+
+
 def test_a_burnt_position_leaves_no_cells_behind() -> None:
     paper = Paper([A, B])
     pool = paper.pool(A, B, 500, 5)
@@ -117,7 +126,9 @@ def test_logs_of_others_and_other_logs_change_nothing() -> None:
     pool = paper.pool(A, B, 500, 0)
     before = sorted(paper.view.cells(), key=repr)
     stray = log(token(99), (events.SWAP, topic("address", A), topic("address", B)), ["uint256"] * 5, [1, 2, 3, 4, 5])
-    flash = log(pool.address, ("0x" + keccak(text="Flash(address,address,uint256,uint256,uint256,uint256)").hex(),), ["uint256"] * 4, [1] * 4)
+    flash = log(
+        pool.address, ("0x" + keccak(text="Flash(address,address,uint256,uint256,uint256,uint256)").hex(),), ["uint256"] * 4, [1] * 4
+    )
     owner = log(FACTORY, (events.OWNER_CHANGED, topic("address", A), topic("address", B)), [], [])
     paper.apply(stray, flash, owner)
     assert sorted(paper.view.cells(), key=repr) == before

@@ -1,0 +1,237 @@
+"""The running keeper: the second half of the composition root. One task group per chain, restarted by the path of a cold start.
+
+Dry-run and live are this same graph; what differs is the relay, and that dry-run acts through an executor placed by state override.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import secrets
+import time
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass, field
+from functools import partial
+
+from prometheus_client import CollectorRegistry, start_http_server
+
+from keeper.app import Chain, ledger_path, open_chain
+from keeper.bidding.share import ProfitShare
+from keeper.book.indexer import Progress
+from keeper.chain.fees import next_base_fee
+from keeper.chain.relay import DryRelay, PublicRelay
+from keeper.chain.simulate import NodeSimulator
+from keeper.chain.wire import AccountOverride, from_hex, hex_bytes
+from keeper.config import Settings
+from keeper.config.settings import ChainSettings
+from keeper.errors import ConfigError, Transient
+from keeper.execution import executor
+from keeper.execution.calls import calldata
+from keeper.execution.desk import Desk, DeskLimits
+from keeper.execution.engine import Limits, TxEngine
+from keeper.execution.keys import load_key
+from keeper.execution.outbox import Outbox
+from keeper.execution.receipts import NodeReceipts
+from keeper.execution.signer import Signer
+from keeper.ledger.ledger import Ledger
+from keeper.ledger.settle import Settler
+from keeper.log import get_logger
+from keeper.monitor import health
+from keeper.monitor.report import Metrics, Reporter
+from keeper.pipeline import BlockReport, Pipeline
+from keeper.secret import Secret
+from keeper.types import Address, Log, Outcome, Prediction
+
+PLACEHOLDER = Address("0x" + "ee" * 20)
+"""Where dry-run puts an executor that is not deployed."""
+
+DRY_BALANCE_WEI = 10**21
+RESTART_FIRST_S, RESTART_MOST_S = 0.5, 30.0
+
+_log = get_logger("daemon")
+
+
+@dataclass(frozen=True, slots=True)
+class Listeners:
+    """Who is told of each block and each outcome, besides the log and the metrics."""
+
+    block: tuple[Callable[[str, BlockReport], None], ...] = ()
+    outcomes: tuple[Callable[[str, Sequence[Outcome]], None], ...] = ()
+    progress: Progress = field(default=lambda source, block, target: None)
+
+
+async def run(settings: Settings, live: bool, blocks: int | None = None, listeners: Listeners | None = None) -> None:
+    """Run all chains until cancelled, or each until it worked on `blocks` heads. Raises ConfigError, Halt."""
+    metrics = Metrics(registry := CollectorRegistry())
+    if settings.metrics_port:
+        start_http_server(settings.metrics_port, "127.0.0.1", registry)
+    async with asyncio.TaskGroup() as group:
+        for chain in settings.chains:
+            group.create_task(_supervise(settings, chain, live, blocks, metrics, listeners or Listeners()), name=chain.name)
+
+
+async def _supervise(
+    settings: Settings, chain: ChainSettings, live: bool, blocks: int | None, metrics: Metrics, listeners: Listeners
+) -> None:
+    """Start the chain again when its node fails it; anything else is not ours to retry."""
+    delay_s = RESTART_FIRST_S
+    while True:
+        started = time.monotonic()
+        try:
+            async with open_pipeline(settings, chain, live, metrics, listeners) as pipeline:
+                return await pipeline.run(blocks)
+        except* Transient as trouble:
+            _log.warning("chain_restarts", chain=chain.name, reason=str(_first(trouble)), delay_s=delay_s)
+        delay_s = RESTART_FIRST_S if time.monotonic() - started > RESTART_MOST_S else min(2 * delay_s, RESTART_MOST_S)
+        await asyncio.sleep(delay_s)
+
+
+def _first(trouble: BaseExceptionGroup[BaseException]) -> BaseException:
+    inner = trouble.exceptions[0]
+    return _first(inner) if isinstance(inner, BaseExceptionGroup) else inner
+
+
+# --- one chain ----------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Hand:
+    """Who acts: the signer, the executor, and what must be pretended for a dry run."""
+
+    signer: Signer
+    executor: Address
+    beneficiary: Address
+    overrides: Mapping[Address, AccountOverride]
+
+
+@asynccontextmanager
+async def open_pipeline(
+    settings: Settings, named: ChainSettings, live: bool, metrics: Metrics, listeners: Listeners
+) -> AsyncIterator[Pipeline]:
+    """One chain's pipeline, its outbox reconciled, ready to run."""
+    async with AsyncExitStack() as stack:
+        chain = await stack.enter_async_context(open_chain(settings, named, listeners.progress, owned=True))
+        ledger = await Ledger.open(ledger_path(settings, named), named.chain_id)
+        stack.push_async_callback(ledger.close)
+        hand = await open_hand(chain, live)
+        engine = _engine(chain, ledger, hand, live)
+        settler = Settler(chain.book, chain.bookkeeper, chain.predictor, partial(_earnings, hand.executor, hand.beneficiary))
+        limits = DeskLimits(named.limits.max_in_flight, named.limits.max_gas_per_block)
+        desk = Desk(engine, settler, ledger, hand.executor, limits, chain.reader.header)
+        sink = _Sink(ledger, Reporter(named.name, _log, metrics), listeners, named.name)
+        await sink.record(await desk.take(await engine.recover(chain.head), chain.head))
+        yield Pipeline(
+            feed=chain.feed,
+            books=chain,
+            watcher=chain.watch,
+            planning=chain.planner,
+            encode=partial(_encode, chain, hand.executor),
+            simulator=_simulator(chain, hand),
+            policy=ProfitShare(**named.bidding.model_dump()),
+            submitter=desk,
+            settling=desk,
+            sink=sink,
+            landing=chain.landing,
+            report=_Report(settings, named.name, sink, listeners),
+            now_s=time.monotonic,
+        )
+
+
+async def open_hand(chain: Chain, live: bool) -> Hand:
+    """Live: the configured key and executor, which must exist and know us. Dry-run: whatever is missing is made up."""
+    settings = chain.settings
+    if settings.signer is not None:
+        signer = Signer(Secret((await load_key(settings.signer, os.environ)).reveal().hex()))
+    elif live:
+        raise ConfigError(f"chains.{settings.name}.signer: live needs a key")
+    else:
+        signer = Signer(Secret(secrets.token_hex(32)))
+    wanted = settings.executor
+    if wanted is not None and wanted.address is not None:
+        return await _deployed(chain, signer, wanted.address, live)
+    if live:
+        raise ConfigError(f"chains.{settings.name}.executor.address: live needs a deployed executor; see `keeper deploy`")
+    beneficiary = (wanted.beneficiary if wanted else None) or signer.address
+    owner = (wanted.owner if wanted else None) or signer.address
+    code = from_hex(await chain.rpc.request("eth_call", {"data": hex_bytes(executor.deploy_data(owner, beneficiary, ()))}, "latest"))
+    placed = AccountOverride(code=code, storage={int(executor.operator_slot(signer.address), 16): 1})
+    return Hand(signer, PLACEHOLDER, beneficiary, {PLACEHOLDER: placed, signer.address: AccountOverride(balance_wei=DRY_BALANCE_WEI)})
+
+
+async def _deployed(chain: Chain, signer: Signer, address: Address, live: bool) -> Hand:
+    where = f"chains.{chain.settings.name}.executor.address"
+    if not await chain.reader.code(address):
+        raise ConfigError(f"{where}: no contract at {address}; see `keeper deploy`")
+    reads = [executor.beneficiary(address), executor.is_operator(address, signer.address)]
+    beneficiary, allowed = await chain.reader.calls(reads)
+    if beneficiary is None or allowed is None or len(beneficiary) != 32:
+        raise ConfigError(f"{where}: {address} is not an executor")
+    if live and not int.from_bytes(allowed):
+        raise ConfigError(f"{where}: {signer.address} is not an operator of {address}; its owner can add it")
+    role = AccountOverride(storage={int(executor.operator_slot(signer.address), 16): 1})
+    pretended = {} if live else {address: role, signer.address: AccountOverride(balance_wei=DRY_BALANCE_WEI)}
+    return Hand(signer, address, Address("0x" + beneficiary[-20:].hex()), pretended)
+
+
+def _engine(chain: Chain, ledger: Ledger, hand: Hand, live: bool) -> TxEngine:
+    settings = chain.settings
+    limits = Limits(
+        max_fee_wei=settings.bidding.max_fee_wei,
+        max_priority_fee_wei=settings.bidding.max_priority_fee_wei,
+        resend_after_blocks=settings.limits.resend_after_blocks,
+        confirmations=settings.confirmations,
+    )
+    relay = PublicRelay(chain.rpc) if live else DryRelay()
+    outbox = Outbox(ledger.database, settings.chain_id, hand.signer.address)
+    return TxEngine(outbox, hand.signer, relay, NodeReceipts(chain.rpc), next_base_fee, limits)
+
+
+def _simulator(chain: Chain, hand: Hand) -> NodeSimulator:
+    def decode(data: bytes) -> str | None:
+        return executor.decode_error(data) or next((name for m in chain.markets if (name := m.decode_error(data))), None)
+
+    def profit(logs: Sequence[Log]) -> int:
+        return _earnings(hand.executor, hand.beneficiary, logs)[0]
+
+    return NodeSimulator(chain.rpc, hand.executor, hand.signer.address, decode, profit, overrides=hand.overrides)
+
+
+def _encode(chain: Chain, address: Address, prediction: Prediction) -> bytes:
+    return calldata(prediction, chain.predictor, address)
+
+
+def _earnings(address: Address, beneficiary: Address, logs: Sequence[Log]) -> tuple[int, dict[Address, int]]:
+    settled = executor.settled(logs, address)
+    return (settled[1] if settled else 0), executor.gains(logs, address, beneficiary)
+
+
+class _Sink:
+    """Outcomes go to the ledger, the log, the metrics and the listeners."""
+
+    def __init__(self, ledger: Ledger, reporter: Reporter, listeners: Listeners, chain: str) -> None:
+        self._ledger, self.reporter, self._listeners, self._chain = ledger, reporter, listeners, chain
+
+    async def record(self, outcomes: Sequence[Outcome]) -> None:
+        if not outcomes:
+            return
+        await self._ledger.record(outcomes)
+        self.reporter.outcomes(outcomes)
+        for listener in self._listeners.outcomes:
+            listener(self._chain, outcomes)
+
+
+class _Report:
+    """Each block: the log line, the heartbeat, the listeners."""
+
+    def __init__(self, settings: Settings, chain: str, sink: _Sink, listeners: Listeners) -> None:
+        self._settings, self._chain, self._sink, self._listeners = settings, chain, sink, listeners
+
+    def __call__(self, report: BlockReport) -> None:
+        self._sink.reporter.block(report)
+        health.touch(self._settings.data_dir)
+        for listener in self._listeners.block:
+            listener(self._chain, report)
+
+
+__all__ = ["Hand", "Listeners", "open_hand", "open_pipeline", "run"]

@@ -1,0 +1,173 @@
+"""Between plans and the chain: turns jobs into transactions and their receipts into results.
+
+News of a transaction is acknowledged to the engine only after the ledger has it, so a kill in between repeats the writing, not the money.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import orjson
+
+from keeper.execution.engine import TxEngine
+from keeper.execution.states import State
+from keeper.execution.submission import Intent, Receipt, Resolved, Submission
+from keeper.ledger.settle import Landed, Settled, Settler
+from keeper.pipeline import Job
+from keeper.planning.codec import dump_plan, load_plan
+from keeper.types import Address, ChainUpdate, Hash, Head, Landing, Outcome, Plan, SendResult, Verdict
+
+DRY = "dry_run"
+"""What the relay that sends nothing answers."""
+
+
+class Book(Protocol):
+    """Results, append-only."""
+
+    async def won(self, settled: Sequence[Settled]) -> None: ...
+
+    async def reverse(self, txs: Sequence[Hash], head: Head) -> None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class DeskLimits:
+    max_in_flight: int
+    max_gas_per_block: int
+
+
+HeadOf = Callable[[Hash], Awaitable[Head | None]]
+
+
+class Desk:
+    """Implements the pipeline's `Submitter` and `Settling`."""
+
+    def __init__(self, engine: TxEngine, settler: Settler, results: Book, executor: Address, limits: DeskLimits, head_of: HeadOf) -> None:
+        self._engine, self._settler, self._results = engine, settler, results
+        self._executor, self._limits, self._head_of = executor, limits, head_of
+
+    def busy(self, market: str, account: Address) -> bool:
+        return self._engine.in_flight(market, account)
+
+    # --- out
+
+    async def submit(self, jobs: Sequence[Job], landing: Landing) -> list[Outcome]:
+        """One outcome per job. What does not fit under the limits is left for the next block."""
+        room = self._limits.max_in_flight - self._engine.pending()
+        gas_left = self._limits.max_gas_per_block
+        intents: list[Intent] = []
+        outcomes: list[Outcome] = []
+        for job in jobs:
+            gas_left -= job.simulation.gas_used
+            if len(intents) >= room:
+                outcomes.append(_outcome(job, landing, Verdict.SKIPPED, "max_in_flight"))
+            elif gas_left < 0:
+                outcomes.append(_outcome(job, landing, Verdict.SKIPPED, "max_gas_per_block"))
+            else:
+                intents.append(self._intent(job, landing))
+        sent = await self._engine.submit(intents) if intents else []
+        return outcomes + [_sent_outcome(submission) for submission in sent]
+
+    def _intent(self, job: Job, landing: Landing) -> Intent:
+        prediction = job.prediction
+        plan = prediction.plan
+        note = {"plan": dump_plan(plan), "gas": job.simulation.gas_used, "profit": str(prediction.profit)}
+        return Intent(
+            to=self._executor,
+            data=job.data,
+            bid=job.bid,
+            market=plan.market,
+            account=plan.account,
+            plan_json=orjson.dumps(note).decode(),
+            block=landing.number,
+            fee_cap_wei=prediction.value_wei // job.simulation.gas_used,
+        )
+
+    # --- back
+
+    async def settle(self, update: ChainUpdate) -> list[Outcome]:
+        """What the newest block decided about our transactions, written to the ledger."""
+        head = update.blocks[-1].head if update.blocks else None
+        if head is None:
+            return []
+        return await self.take(await self._engine.on_head(head, [undone.hash for undone in update.undo]), head)
+
+    async def take(self, news: Sequence[Resolved], head: Head) -> list[Outcome]:
+        """Write news down, then acknowledge it."""
+        if not news:
+            return []
+        taken_back = [item.submission for item in news if item.state is State.REORGED_OUT]
+        await self._results.reverse([submission.tx for submission in taken_back], head)
+        settled = await self._settled([item for item in news if item.receipt and not item.submission.is_cancel])
+        await self._results.won([result for result, _ in settled])
+        await self._engine.acknowledge(news)
+        ended = [item.submission for item in news if item.state in {State.DROPPED, State.REPLACED, State.CANCELLED}]
+        return (
+            [_settled_outcome(result, submission) for result, submission in settled]
+            + [_ended_outcome(submission, Verdict.DROPPED, submission.state) for submission in ended if not submission.is_cancel]
+            + [_ended_outcome(submission, Verdict.PENDING, "reorged_out") for submission in taken_back if not submission.is_cancel]
+        )
+
+    async def _settled(self, landed: Sequence[Resolved]) -> list[tuple[Settled, Submission]]:
+        """Block by block, since what a transaction met depends on the ones before it."""
+        blocks: dict[Hash, list[Resolved]] = defaultdict(list)
+        for item in landed:
+            blocks[item.submission.block_hash].append(item)
+        results: list[tuple[Settled, Submission]] = []
+        for block, items in blocks.items():
+            head = await self._head_of(block)
+            if head is None:
+                continue
+            by_tx = {item.submission.tx: item.submission for item in items}
+            found = await self._settler.block(head, [_landed(item.submission, item.receipt) for item in items if item.receipt])
+            results += [(result, by_tx[result.landed.tx]) for result in found]
+        return results
+
+
+def plan_of(submission: Submission) -> Plan:
+    return load_plan(_note(submission)["plan"])
+
+
+def _note(submission: Submission) -> dict[str, Any]:
+    note: dict[str, Any] = orjson.loads(submission.plan_json)
+    return note
+
+
+def _landed(submission: Submission, receipt: Receipt) -> Landed:
+    return Landed(
+        tx=submission.tx,
+        tx_index=receipt.tx_index,
+        plan=plan_of(submission),
+        succeeded=receipt.ok,
+        logs=receipt.logs,
+        gas_predicted=_note(submission)["gas"],
+        gas_used=receipt.gas_used,
+        gas_price_wei=receipt.effective_gas_price_wei,
+    )
+
+
+def _outcome(job: Job, landing: Landing, verdict: Verdict, reason: str) -> Outcome:
+    plan = job.prediction.plan
+    return Outcome(landing.number, plan.market, plan.account, verdict, reason)
+
+
+def _sent_outcome(submission: Submission) -> Outcome:
+    if submission.state is State.DROPPED:
+        verdict = Verdict.DRY if submission.detail == DRY else Verdict.DROPPED
+        return _ended_outcome(submission, verdict, submission.detail)
+    return _ended_outcome(submission, Verdict.PENDING, SendResult.UNKNOWN if submission.state is State.UNKNOWN else "")
+
+
+def _ended_outcome(submission: Submission, verdict: Verdict, reason: str) -> Outcome:
+    return Outcome(
+        submission.created_block, submission.market, submission.account, verdict, str(reason), tx=submission.tx, detail=submission.detail
+    )
+
+
+def _settled_outcome(result: Settled, submission: Submission) -> Outcome:
+    detail = f"block {result.head.number}: profit {result.realised_profit}, net {result.net_wei} wei"
+    return Outcome(
+        submission.created_block, submission.market, submission.account, result.verdict, result.reason, tx=submission.tx, detail=detail
+    )
