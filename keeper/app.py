@@ -126,7 +126,19 @@ async def _assemble(chain: ChainSettings, rpc: Rpc, reader: NodeReader, store: B
     predictor = Predictor(markets, Router(venues), lenders, chain.native_token)
     bookkeeper = Bookkeeper(book, reader, store)
     feed = ChainFeed(reader, _heads(chain, reader, book), book.ancestors(), book.filters, REORG_BLOCKS)
-    return Chain(chain, rpc, reader, tuple(markets), tuple(venues), book, bookkeeper, feed, predictor, Planner(predictor, chain.bidding.min_priority_fee_wei, chain.limits.max_plans_per_block), watch)
+    return Chain(
+        chain,
+        rpc,
+        reader,
+        tuple(markets),
+        tuple(venues),
+        book,
+        bookkeeper,
+        feed,
+        predictor,
+        Planner(predictor, chain.bidding.min_priority_fee_wei, chain.limits.max_plans_per_block),
+        watch,
+    )
 
 
 async def _open(group: str, item: MarketSettings | VenueSettings, reader: NodeReader, chain: ChainSettings) -> Any:

@@ -212,7 +212,7 @@ def scan(
     from keeper.commands.scan import scan as command
 
     below_wad = below if below is not None or everything or as_json else _TABLE_BELOW_WAD
-    columns = ("market", "account", "health_factor_wad", "weighted_collateral", "debt", "unit", "liquidatable")
+    columns = ("market", "account", "health_factor_wad", "weighted_collateral", "debt", "liquidatable")
     _print(command(settings, next_block=next_block, below_wad=below_wad), as_json, columns)
 
 

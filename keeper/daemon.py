@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import asyncio
 import os
-import secrets
 import time
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -30,17 +29,18 @@ from keeper.execution import executor
 from keeper.execution.calls import calldata
 from keeper.execution.desk import Desk, DeskLimits
 from keeper.execution.engine import Limits, TxEngine
-from keeper.execution.keys import load_key
+from keeper.execution.keys import load_key, throwaway_key
 from keeper.execution.outbox import Outbox
 from keeper.execution.receipts import NodeReceipts
 from keeper.execution.signer import Signer
+from keeper.ledger.database import Database
 from keeper.ledger.ledger import Ledger
+from keeper.ledger.schema import LEDGER_FILE
 from keeper.ledger.settle import Settler
 from keeper.log import get_logger
 from keeper.monitor import health
 from keeper.monitor.report import Metrics, Reporter
 from keeper.pipeline import BlockReport, Pipeline
-from keeper.secret import Secret
 from keeper.types import Address, Log, Outcome, Prediction
 
 PLACEHOLDER = Address("0x" + "ee" * 20)
@@ -112,15 +112,16 @@ async def open_pipeline(
     """One chain's pipeline, its outbox reconciled, ready to run."""
     async with AsyncExitStack() as stack:
         chain = await stack.enter_async_context(open_chain(settings, named, listeners.progress, owned=True))
-        ledger = await Ledger.open(ledger_path(settings, named), named.chain_id)
-        stack.push_async_callback(ledger.close)
+        database = await Database.open(ledger_path(settings, named), named.chain_id, LEDGER_FILE)
+        stack.push_async_callback(database.close)
+        ledger = Ledger(database)
         hand = await open_hand(chain, live)
-        engine = _engine(chain, ledger, hand, live)
+        engine = _engine(chain, database, hand, live)
         settler = Settler(chain.book, chain.bookkeeper, chain.predictor, partial(_earnings, hand.executor, hand.beneficiary))
         limits = DeskLimits(named.limits.max_in_flight, named.limits.max_gas_per_block)
         desk = Desk(engine, settler, ledger, hand.executor, limits, chain.reader.header)
         sink = _Sink(ledger, Reporter(named.name, _log, metrics), listeners, named.name)
-        await sink.record(await desk.take(await engine.recover(chain.head), chain.head))
+        await sink.record(await desk.take(await engine.recover(chain.head)))
         yield Pipeline(
             feed=chain.feed,
             books=chain,
@@ -142,11 +143,11 @@ async def open_hand(chain: Chain, live: bool) -> Hand:
     """Live: the configured key and executor, which must exist and know us. Dry-run: whatever is missing is made up."""
     settings = chain.settings
     if settings.signer is not None:
-        signer = Signer(Secret((await load_key(settings.signer, os.environ)).reveal().hex()))
+        signer = Signer(await load_key(settings.signer, os.environ))
     elif live:
         raise ConfigError(f"chains.{settings.name}.signer: live needs a key")
     else:
-        signer = Signer(Secret(secrets.token_hex(32)))
+        signer = Signer(throwaway_key())
     wanted = settings.executor
     if wanted is not None and wanted.address is not None:
         return await _deployed(chain, signer, wanted.address, live)
@@ -174,7 +175,7 @@ async def _deployed(chain: Chain, signer: Signer, address: Address, live: bool) 
     return Hand(signer, address, Address("0x" + beneficiary[-20:].hex()), pretended)
 
 
-def _engine(chain: Chain, ledger: Ledger, hand: Hand, live: bool) -> TxEngine:
+def _engine(chain: Chain, database: Database, hand: Hand, live: bool) -> TxEngine:
     settings = chain.settings
     limits = Limits(
         max_fee_wei=settings.bidding.max_fee_wei,
@@ -183,7 +184,7 @@ def _engine(chain: Chain, ledger: Ledger, hand: Hand, live: bool) -> TxEngine:
         confirmations=settings.confirmations,
     )
     relay = PublicRelay(chain.rpc) if live else DryRelay()
-    outbox = Outbox(ledger.database, settings.chain_id, hand.signer.address)
+    outbox = Outbox(database, settings.chain_id, hand.signer.address)
     return TxEngine(outbox, hand.signer, relay, NodeReceipts(chain.rpc), next_base_fee, limits)
 
 

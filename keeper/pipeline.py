@@ -13,7 +13,7 @@ from typing import Any, Protocol
 
 from keeper.errors import Skip
 from keeper.ports import BidPolicy, Feed, OutcomeSink, Simulator, View
-from keeper.types import Address, Bid, ChainUpdate, Head, Health, Landing, Outcome, Prediction, Simulation, Verdict
+from keeper.types import Address, ChainUpdate, Head, Health, Job, Landing, Outcome, Prediction, Simulation, Verdict
 
 
 class Candidate(Protocol):
@@ -23,16 +23,6 @@ class Candidate(Protocol):
     def health(self) -> Health: ...
     @property
     def market_name(self) -> str: ...
-
-
-@dataclass(frozen=True, slots=True)
-class Job:
-    """A plan the node has vouched for, and the fees it is worth."""
-
-    prediction: Prediction
-    data: bytes
-    simulation: Simulation
-    bid: Bid
 
 
 class Books(Protocol):

@@ -296,6 +296,16 @@ class Bid:
     gas_limit: int
 
 
+@dataclass(frozen=True, slots=True)
+class Job:
+    """A plan the node has vouched for, its calldata, and the fees it is worth."""
+
+    prediction: Prediction
+    data: bytes
+    simulation: Simulation
+    bid: Bid
+
+
 class SendResult(StrEnum):
     ACCEPTED = "accepted"
     UNKNOWN = "unknown"

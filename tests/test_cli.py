@@ -254,21 +254,41 @@ def test_rows_may_be_streamed(keeper: Keeper, command: Callable[[str, Any], None
     assert keeper("run", "--json", "-c", EXAMPLE).out == '{"block": "0"}\n{"block": "1"}\n{"block": "2"}\n'
 
 
-def test_a_table_shows_wads_and_wei_as_decimals(keeper: Keeper, command: Callable[[str, Any], None]) -> None:
+def test_a_table_shows_fixed_point_as_decimals(keeper: Keeper, command: Callable[[str, Any], None]) -> None:
     row = {
         "market": "[m]",
         "account": ACCOUNT,
-        "health_factor_wad": 999_999_999_999_999_999,
-        "debt": 1234567,
+        "health_factor_wad": 10**18 - 1,
+        "debt": -123456789012,
         "unit": "usd-8",
         "liquidatable": True,
     }
-    command("scan", answering(row, {**row, "health_factor_wad": 2**256 - 1}))
-    lines = keeper("scan", "-c", EXAMPLE).out.splitlines()
-    assert "health factor" in lines[0] or "health factor" in lines[1]
-    assert [word for line in lines for word in line.split() if word in {"0.999999", "∞", "[m]", "1,234,567", "yes"}].count("yes") == 2
-    assert any("0.999999" in line for line in lines)
-    assert any("∞" in line for line in lines)
+    command("scan", answering(row, {**row, "health_factor_wad": 2**256 - 1, "debt": 7}))
+    header, _, first, second = [line.split("  ") for line in keeper("scan", "-c", EXAMPLE).out.splitlines() if line.strip()]
+    assert [word.strip() for word in header if word] == [
+        "market",
+        "account",
+        "health factor",
+        "weighted collateral",
+        "debt",
+        "liquidatable",
+    ]
+    assert [word.strip() for word in first if word.strip()] == ["[m]", ACCOUNT, "0.999999", "-1,234.56 usd", "yes"]
+    assert [word.strip() for word in second if word.strip()] == ["[m]", ACCOUNT, "∞", "0.00 usd", "yes"]
+
+
+def test_a_table_is_never_cut_to_the_terminal(keeper: Keeper, command: Callable[[str, Any], None], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "40")
+    command("scan", answering({"market": "m", "account": ACCOUNT, "debt": 1}))
+    assert ACCOUNT in keeper("scan", "-c", EXAMPLE).out
+
+
+def test_eth_amounts_are_shown_in_eth(keeper: Keeper, command: Callable[[str, Any], None]) -> None:
+    command("ledger", answering({"block": 1000, "net_eth_wei": -(15 * 10**17)}))
+    out = keeper("ledger", "-c", EXAMPLE).out
+    assert "net (eth)" in out
+    assert "-1.500000" in out
+    assert "1,000" in out
 
 
 def test_an_empty_table_says_so(keeper: Keeper, command: Callable[[str, Any], None]) -> None:

@@ -70,9 +70,9 @@ class Rpc:
             raise result
         return result
 
-    async def batch(self, calls: Sequence[Call]) -> list[Any | RpcError]:
+    async def batch(self, calls: Sequence[Call]) -> list[Any]:
         """Many calls' results in order, an RpcError in the place of each that failed. Raises Transient like `request`."""
-        results: list[Any | RpcError] = []
+        results: list[Any] = []
         while len(results) < len(calls):
             part = calls[len(results) : len(results) + self._max_batch]
             try:
@@ -83,9 +83,9 @@ class Rpc:
                 self._max_batch = len(part) // 2
         return results
 
-    async def _ask(self, calls: Sequence[Call]) -> list[Any | RpcError]:
+    async def _ask(self, calls: Sequence[Call]) -> list[Any]:
         """Ask until every call has its answer; only what is missing is asked again."""
-        answers: dict[int, Any | RpcError] = {}
+        answers: dict[int, Any] = {}
         delays = self._delays(calls)
         while True:
             missing = [i for i in range(len(calls)) if i not in answers]
@@ -101,7 +101,7 @@ class Rpc:
         attempts = self._retries if all(repeatable(method) for method, _ in calls) else 0
         return (self._backoff_s * 2**i * (0.5 + self._jitter()) for i in range(attempts))
 
-    async def _attempt(self, calls: Sequence[Call], missing: Sequence[int], answers: dict[int, Any | RpcError]) -> str:
+    async def _attempt(self, calls: Sequence[Call], missing: Sequence[int], answers: dict[int, Any]) -> str:
         """One exchange. Fills in the answers it got; returns what went wrong with the rest."""
         ids = {next(self._ids): i for i in missing}
         bodies = [{"jsonrpc": "2.0", "id": id_, "method": calls[i][0], "params": list(calls[i][1])} for id_, i in ids.items()]
@@ -123,7 +123,7 @@ class Rpc:
             return error.message
         raise _BatchRefused(error)
 
-    def _sort(self, reply: Any, ids: dict[int, int], calls: Sequence[Call], answers: dict[int, Any | RpcError]) -> str:
+    def _sort(self, reply: Any, ids: dict[int, int], calls: Sequence[Call], answers: dict[int, Any]) -> str:
         problem = f"no answer to {calls[0][0]}"
         for item in reply if isinstance(reply, list) else [reply]:
             index = _index(item, ids)

@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import json
+import re
 import sys
 from collections.abc import AsyncIterable, Iterable, Mapping, Sequence
-from typing import Any, TextIO
+from typing import Any, Final, TextIO
 
 from keeper.fixedpoint import MAX_UINT256
+
+_WIDEST: Final = 1000
+_UNIT: Final = re.compile(r"([a-z]+)-([0-9]+)")
+_IN_UNIT: Final = {"weighted_collateral", "debt", "collateral", "value"}
 
 Row = Mapping[str, Any]
 Rows = Iterable[Row] | AsyncIterable[Row]
@@ -53,6 +58,7 @@ async def _each(rows: Rows) -> AsyncIterable[Row]:
 def _table(rows: Sequence[Row], columns: Sequence[str], out: TextIO) -> None:
     from rich.box import SIMPLE_HEAD
     from rich.console import Console
+    from rich.measure import Measurement
     from rich.table import Table
     from rich.text import Text
 
@@ -60,32 +66,39 @@ def _table(rows: Sequence[Row], columns: Sequence[str], out: TextIO) -> None:
     table = Table(box=SIMPLE_HEAD, pad_edge=False)
     for name in names:
         numeric = bool(rows) and all(_numeric(row.get(name)) for row in rows)
-        table.add_column(heading(name), justify="right" if numeric else "left", overflow="fold")
+        table.add_column(heading(name), justify="right" if numeric else "left", no_wrap=True)
     for row in rows:
-        table.add_row(*(Text(cell(name, row.get(name))) for name in names))
-    Console(file=out, highlight=False).print(table if rows else "nothing to show")
+        table.add_row(*(Text(cell(name, row)) for name in names))
+    console = Console(file=out, highlight=False)
+    whole = Measurement.get(console, console.options.update(max_width=_WIDEST), table).maximum
+    console.width = max(console.width, whole)  # never cut: an address is there to be copied
+    console.print(table if rows else "nothing to show")
 
 
 def heading(name: str) -> str:
     return name.removesuffix("_wad").replace("_wei", " (eth)").replace("eth (eth)", "(eth)").replace("_", " ")
 
 
-def cell(name: str, value: Any) -> str:
-    """A value in a table: wads and wei as decimals, cut off (not rounded) after six places."""
+def cell(name: str, row: Row) -> str:
+    """A value in a table: wads, wei and values in the row's unit as decimals, cut off (not rounded)."""
+    value = row.get(name)
     if value is None:
         return ""
     if isinstance(value, bool):
         return "yes" if value else "no"
-    if isinstance(value, int):
-        return decimal(value) if name.endswith(("_wad", "_wei")) else f"{value:,}"
-    return str(value)
+    if not isinstance(value, int):
+        return str(value)
+    if name.endswith(("_wad", "_wei")):
+        return decimal(value, 18, 6)
+    scale = _UNIT.fullmatch(str(row.get("unit"))) if name in _IN_UNIT else None
+    return f"{decimal(value, int(scale[2]), 2)} {scale[1]}" if scale else f"{value:,}"
 
 
-def decimal(value: int, places: int = 6) -> str:
-    """18-decimal fixed point for people, towards zero; "∞" for the largest integer, which protocols use for it."""
+def decimal(value: int, decimals: int, places: int) -> str:
+    """Fixed point for people, towards zero; "∞" for the largest integer, which protocols use for it."""
     if value == MAX_UINT256:
         return "∞"
-    units, rest = divmod(abs(value) // 10 ** (18 - places), 10**places)
+    units, rest = divmod(abs(value) * 10**places // 10**decimals, 10**places)
     return f"{'-' if value < 0 else ''}{units:,}.{rest:0{places}d}"
 
 

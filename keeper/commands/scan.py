@@ -31,10 +31,11 @@ def healths(chain: Chain, next_block: bool = False) -> list[dict[str, Any]]:
     """One row per indebted account at the book's head; `next_block`: at the timestamp of the block after it."""
     landing = chain.landing(chain.head)
     block, at_s = (landing.number, landing.timestamp_s) if next_block else (chain.head.number, chain.head.timestamp_s)
-    rows = []
-    for market in chain.markets:
-        for account in market.accounts(chain.view):
-            rows.append({"adapter": market.adapter, "market": market.name, **_row(market.health(chain.view, account, at_s), block)})
+    rows = [
+        {"adapter": market.adapter, "market": market.name, **_row(market.health(chain.view, account, at_s), block)}
+        for market in chain.markets
+        for account in market.accounts(chain.view)
+    ]
     return sorted(rows, key=lambda row: (row["health_factor_wad"], row["market"], row["account"]))
 
 

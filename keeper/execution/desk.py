@@ -8,28 +8,20 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
 
 import orjson
 
 from keeper.execution.engine import TxEngine
 from keeper.execution.states import State
 from keeper.execution.submission import Intent, Receipt, Resolved, Submission
-from keeper.ledger.settle import Landed, Settled, Settler
-from keeper.pipeline import Job
+from keeper.ledger.ledger import Ledger
+from keeper.ledger.settle import Landed, Settled, Settler, row_of
 from keeper.planning.codec import dump_plan, load_plan
-from keeper.types import Address, ChainUpdate, Hash, Head, Landing, Outcome, Plan, SendResult, Verdict
+from keeper.types import Address, ChainUpdate, Hash, Head, Job, Landing, Outcome, Plan, SendResult, Verdict
 
 DRY = "dry_run"
 """What the relay that sends nothing answers."""
-
-
-class Book(Protocol):
-    """Results, append-only."""
-
-    async def won(self, settled: Sequence[Settled]) -> None: ...
-
-    async def reverse(self, txs: Sequence[Hash], head: Head) -> None: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,8 +36,8 @@ HeadOf = Callable[[Hash], Awaitable[Head | None]]
 class Desk:
     """Implements the pipeline's `Submitter` and `Settling`."""
 
-    def __init__(self, engine: TxEngine, settler: Settler, results: Book, executor: Address, limits: DeskLimits, head_of: HeadOf) -> None:
-        self._engine, self._settler, self._results = engine, settler, results
+    def __init__(self, engine: TxEngine, settler: Settler, ledger: Ledger, executor: Address, limits: DeskLimits, head_of: HeadOf) -> None:
+        self._engine, self._settler, self._ledger = engine, settler, ledger
         self._executor, self._limits, self._head_of = executor, limits, head_of
 
     def busy(self, market: str, account: Address) -> bool:
@@ -92,16 +84,15 @@ class Desk:
         head = update.blocks[-1].head if update.blocks else None
         if head is None:
             return []
-        return await self.take(await self._engine.on_head(head, [undone.hash for undone in update.undo]), head)
+        return await self.take(await self._engine.on_head(head, [undone.hash for undone in update.undo]))
 
-    async def take(self, news: Sequence[Resolved], head: Head) -> list[Outcome]:
+    async def take(self, news: Sequence[Resolved]) -> list[Outcome]:
         """Write news down, then acknowledge it."""
         if not news:
             return []
         taken_back = [item.submission for item in news if item.state is State.REORGED_OUT]
-        await self._results.reverse([submission.tx for submission in taken_back], head)
         settled = await self._settled([item for item in news if item.receipt and not item.submission.is_cancel])
-        await self._results.won([result for result, _ in settled])
+        await self._ledger.append([row_of(result) for result, _ in settled], [submission.tx for submission in taken_back])
         await self._engine.acknowledge(news)
         ended = [item.submission for item in news if item.state in {State.DROPPED, State.REPLACED, State.CANCELLED}]
         return (
@@ -114,7 +105,8 @@ class Desk:
         """Block by block, since what a transaction met depends on the ones before it."""
         blocks: dict[Hash, list[Resolved]] = defaultdict(list)
         for item in landed:
-            blocks[item.submission.block_hash].append(item)
+            if item.receipt:
+                blocks[item.receipt.block_hash].append(item)
         results: list[tuple[Settled, Submission]] = []
         for block, items in blocks.items():
             head = await self._head_of(block)

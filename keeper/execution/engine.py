@@ -149,15 +149,15 @@ class TxEngine:
     async def _record(self, outgoing: Sequence[_Outgoing], answers: Sequence[Sent]) -> list[Submission]:
         async with self._turn:
             now = [self._answered(o, sent) for o, sent in zip(outgoing, answers, strict=True)]
-            await self._outbox.change([s for s in now if s.id in self._outbox])
+            await self._outbox.change([s for s in now if self._outbox.get(s.id)])
             self._sync_lane()
             return now
 
     def _answered(self, out: _Outgoing, sent: Sent) -> Submission:
         """The chain may have been quicker than the relay's answer: then the chain's word stands."""
         current = self._outbox.get(out.submission.id)
-        if not current.unresolved:
-            return current
+        if current is None or not current.unresolved:
+            return current or out.submission
         alone = not any(s.nonce == current.nonce and s.id != current.id for s in self._outbox.unresolved())
         answered = settlement.answered(current, sent, self._block, out.fresh, alone)
         if sent.result is SendResult.REFUSED:
@@ -214,8 +214,10 @@ class TxEngine:
 
     def _doubtful(self, submission: Submission, head: Head, at_start: bool) -> bool:
         """A landed one is looked up once more when it lies deep enough, and at the start: a reorg may have escaped us."""
-        deep = at_start or head.number - submission.block_number >= self._limits.confirmations
-        return submission.landed and deep and submission.id not in self._sure
+        return submission.landed and submission.id not in self._sure and (at_start or self._deep(submission, head))
+
+    def _deep(self, submission: Submission, head: Head) -> bool:
+        return head.number - submission.block_number >= self._limits.confirmations
 
     def _undelivered(self, submission: Submission) -> bool:
         """Its receipt must be at hand until the news of it is acknowledged."""
@@ -226,7 +228,7 @@ class TxEngine:
         async with self._turn:
             landed = [s for s in asked if s.landed]
             await self._change(settlement.reopened(self._outbox.live, settlement.lost(landed, receipts)))
-            self._sure.update(s.id for s in landed)
+            self._sure.update(s.id for s in landed if self._deep(s, head))
             known = {s.tx for s in asked}
             waiting = [s for s in self._outbox.unresolved() if s.tx in known]
             decided = settlement.landed(waiting, receipts, head)
@@ -239,8 +241,9 @@ class TxEngine:
 
     async def _change(self, changed: Sequence[Submission]) -> None:
         await self._outbox.change(changed)
-        self._sure.difference_update(s.id for s in changed)
-        self._refused.difference_update(s.id for s in changed)
+        for s in changed:
+            self._sure.discard(s.id)
+            self._refused.discard(s.id)
         self._sync_lane()
 
     def _news(self) -> list[Resolved]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import json
 import re
+import secrets
 import stat
 from collections.abc import Mapping
 from pathlib import Path
@@ -51,6 +52,11 @@ async def load_key(signer: SignerSettings, env: Mapping[str, str]) -> Key:
     return await asyncio.to_thread(_load, signer, env)
 
 
+def throwaway_key() -> Key:
+    """A new key nobody keeps: who signs in a dry run without a configured one."""
+    return _key(secrets.token_bytes(32), "throwaway key")
+
+
 def _load(signer: SignerSettings, env: Mapping[str, str]) -> Key:
     if signer.keystore is not None:
         return _from_keystore(signer.keystore, _password(signer, env))
@@ -65,7 +71,7 @@ def _from_hex(text: str, source: str) -> Key:
     match = _HEX_KEY.fullmatch(digits)
     if match is None:
         raise ConfigError(f"{source}: {_EXPECTED}, {_shape(digits)}")
-    return _key(bytes.fromhex(match[1]), source)
+    return key_from_bytes(bytes.fromhex(match[1]), source)
 
 
 def _shape(digits: str) -> str:
@@ -76,7 +82,8 @@ def _shape(digits: str) -> str:
     return f"has {len(digits)} characters" if len(digits) != 64 else "has characters that are not hex digits"
 
 
-def _key(private: bytes, source: str) -> Key:
+def key_from_bytes(private: bytes, source: str) -> Key:
+    """The key of these 32 bytes, hidden from all output. `source` is named in the ConfigError raised for a number off the curve."""
     if not 0 < int.from_bytes(private) < _ORDER:
         raise ConfigError(f"{source}: {_EXPECTED} within the curve's order, and not zero")
     from eth_account import Account
@@ -100,7 +107,7 @@ def _from_keystore(path: Path, password: str) -> Key:
         raise ConfigError(f"{source}: is not an encrypted keystore (JSON, version 3)") from None
     if len(private) != 32:
         raise ConfigError(f"{source}: holds {len(private)} bytes, must hold a private key of 32")
-    return _key(private, source)
+    return key_from_bytes(private, source)
 
 
 def _reason(error: ValueError) -> str:

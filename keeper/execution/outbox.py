@@ -14,7 +14,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from keeper.execution import states
 from keeper.execution.states import UNRESOLVED, State
-from keeper.execution.submission import Submission
+from keeper.execution.submission import NOWHERE, Submission
 from keeper.ledger.database import Database, uncancelled
 from keeper.ledger.schema import OUTBOX
 from keeper.types import Address
@@ -78,7 +78,7 @@ class Outbox:
 
     async def _load(self, since_block: int, from_nonce: int) -> None:
         c = OUTBOX.c
-        decided = c.block_hash.is_not(None) & ((c.block_number >= since_block) | (c.nonce >= from_nonce))
+        decided = (c.block_hash != NOWHERE) & ((c.block_number >= since_block) | (c.nonce >= from_nonce))
         wanted = or_(c.state.in_(UNRESOLVED), c.acknowledged.is_(False), decided)
         query = select(OUTBOX).where(c.signer == self.signer, wanted).order_by(c.id)
 

@@ -7,7 +7,7 @@ from dataclasses import replace
 from itertools import groupby
 
 from keeper.execution.states import State
-from keeper.execution.submission import Receipt, Submission
+from keeper.execution.submission import NOWHERE, Receipt, Submission
 from keeper.types import Hash, Head, SendResult, Sent
 
 
@@ -17,12 +17,12 @@ def reopened(live: Iterable[Submission], undone: Collection[Hash]) -> list[Submi
 
 
 def reopen(submission: Submission) -> Submission:
-    return replace(submission, state=State.REORGED_OUT, block_number=0, block_hash=None, acknowledged=False)
+    return replace(submission, state=State.REORGED_OUT, block_number=0, block_hash=NOWHERE, acknowledged=False)
 
 
 def lost(landed: Iterable[Submission], receipts: Mapping[Hash, Receipt]) -> set[Hash]:
     """Blocks said to hold our transactions that the node knows nothing of."""
-    return {s.block_hash for s in landed if s.block_hash and (s.tx not in receipts or receipts[s.tx].block_hash != s.block_hash)}
+    return {s.block_hash for s in landed if s.tx not in receipts or receipts[s.tx].block_hash != s.block_hash}
 
 
 def by_nonce(submissions: Iterable[Submission]) -> list[tuple[int, list[Submission]]]:

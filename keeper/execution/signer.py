@@ -8,7 +8,8 @@ from typing import NoReturn
 from coincurve import PrivateKey
 from eth_hash.auto import keccak
 
-from keeper.execution.keys import Key
+from keeper.errors import ConfigError
+from keeper.secret import Secret
 from keeper.types import Address, Hash
 
 TYPE_1559 = b"\x02"
@@ -34,9 +35,10 @@ class Signer:
 
     __slots__ = ("_key", "address")
 
-    def __init__(self, key: Key) -> None:
-        self._key = PrivateKey(key.reveal())
-        self.address = key.address
+    def __init__(self, key: Secret) -> None:
+        """`key`: 64 hex digits, with or without 0x. Raises ConfigError, which never quotes it."""
+        self._key = _private_key(key.reveal().strip().removeprefix("0x"))
+        self.address = Address("0x" + keccak(self._key.public_key.format(compressed=False)[1:])[-20:].hex())
 
     def sign(self, tx: Tx1559) -> tuple[bytes, Hash]:
         """The raw transaction and its hash (EIP-1559, EIP-2718; RFC 6979 nonce, low s)."""
@@ -66,6 +68,15 @@ def decode(raw: bytes) -> Tx1559:
     fields: list[bytes] = rlp.decode(raw[1:])
     chain_id, nonce, priority, max_fee, gas, value = (int.from_bytes(fields[i], "big") for i in (0, 1, 2, 3, 4, 6))
     return Tx1559(chain_id, nonce, priority, max_fee, gas, Address("0x" + fields[5].hex()), value, fields[7])
+
+
+def _private_key(digits: str) -> PrivateKey:
+    if len(digits) != KEY_DIGITS:
+        raise ConfigError(f"the private key must be {KEY_DIGITS} hex digits, was {len(digits)} characters")
+    try:
+        return PrivateKey(bytes.fromhex(digits))
+    except ValueError:
+        raise ConfigError(f"the private key must be {KEY_DIGITS} hex digits, and a number within the curve's order") from None
 
 
 def _integer(value: int) -> bytes:

@@ -7,6 +7,9 @@ from dataclasses import dataclass, field
 from keeper.execution.states import LANDED, UNRESOLVED, State
 from keeper.types import Address, Bid, Hash, Log
 
+NOWHERE = Hash("")
+"""The block hash of what no block has decided."""
+
 
 @dataclass(frozen=True, slots=True)
 class Intent:
@@ -39,7 +42,7 @@ class Receipt:
 
 @dataclass(frozen=True, slots=True)
 class Submission:
-    """One signed transaction. `block_number`, `block_hash`: where it was decided, 0 and None while it is not. `replaces`: id of the
+    """One signed transaction. `block_number`, `block_hash`: where it was decided, 0 and NOWHERE while it is not. `replaces`: id of the
     submission at the same nonce that this one is to supersede. `detail`: the relay's last word."""
 
     id: int
@@ -62,7 +65,7 @@ class Submission:
     replaces: int | None
     fee_cap_wei: int | None
     block_number: int = 0
-    block_hash: Hash | None = None
+    block_hash: Hash = NOWHERE
     detail: str = ""
     acknowledged: bool = True
 

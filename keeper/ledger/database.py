@@ -144,9 +144,12 @@ def check(path: Path, chain_id: int, kind: FileKind, read_only: bool) -> None:
     try:
         if not path.exists() or not path.stat().st_size:
             if read_only:
-                raise Halt(f"{path} does not exist yet: `keeper run` creates it")
+                raise _absent(path)
             return
-        _check_meta(_meta(path), path, chain_id, kind)
+        meta = _meta(path)
+        if read_only and meta == {}:
+            raise _absent(path)
+        _check_meta(meta, path, chain_id, kind)
     except sqlite3.Error as error:
         raise explain(path, kind, error) from None
     except OSError as error:
@@ -225,6 +228,10 @@ def explain(path: Path, kind: FileKind, error: Exception) -> Exception:
     if name.startswith(("SQLITE_READONLY", "SQLITE_CANTOPEN", "SQLITE_PERM", "SQLITE_AUTH")):
         return Halt(f"{path} cannot be opened for writing: check the permissions of the file and its folder")
     return _broken(path, kind, f"cannot be used ({name})")
+
+
+def _absent(path: Path) -> Halt:
+    return Halt(f"{path} does not exist yet: `keeper run` creates it")
 
 
 def _broken(path: Path, kind: FileKind, what: str) -> Halt:

@@ -31,7 +31,7 @@ OUTBOX = Table(
     Column("replaces", Integer),
     Column("fee_cap_wei", Integer256),
     Column("block_number", Integer, nullable=False),
-    Column("block_hash", Text),
+    Column("block_hash", Text, nullable=False),
     Column("detail", Text, nullable=False),
     Column("acknowledged", Boolean, nullable=False),
 )

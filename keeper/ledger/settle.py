@@ -14,6 +14,7 @@ from keeper.book.book import Book, apply_logs
 from keeper.book.bookkeeper import Bookkeeper
 from keeper.book.state import Overlay
 from keeper.errors import Skip
+from keeper.ledger.ledger import LedgerRow
 from keeper.planning.predict import Predictor
 from keeper.types import Address, Hash, Head, Log, Plan, Prediction, Verdict
 
@@ -48,6 +49,28 @@ class Settled:
     gas_paid_wei: int
     net_wei: int
     foreign: tuple[Hash, ...] = field(default=())
+
+
+def row_of(settled: Settled) -> LedgerRow:
+    """A result as the ledger keeps it."""
+    landed, head = settled.landed, settled.head
+    return LedgerRow(
+        tx=landed.tx,
+        block=head.number,
+        block_hash=head.hash,
+        market=landed.plan.market,
+        account=landed.plan.account,
+        result=str(settled.verdict),
+        reason=settled.reason,
+        profit_token=landed.plan.profit_token,
+        predicted_profit=settled.predicted_profit,
+        realised_profit=settled.realised_profit,
+        gas_predicted_wei=settled.gas_predicted_wei,
+        gas_paid_wei=settled.gas_paid_wei,
+        net_eth_wei=settled.net_wei,
+        timestamp_s=head.timestamp_s,
+        foreign=settled.foreign,
+    )
 
 
 Earnings = Callable[[Sequence[Log]], tuple[int, dict[Address, int]]]

@@ -178,7 +178,7 @@ class _Search:
                     continue
 
     def _best(self, ways: list[Hops]) -> list[Hops]:
-        return sorted(ways, key=lambda hops: (-hops[-1].amount_out, len(hops)))[: self._k]
+        return sorted(ways, key=lambda hops: -hops[-1].amount_out)[: self._k]
 
 
 def _path(hops: Hops) -> Path:

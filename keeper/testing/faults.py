@@ -56,7 +56,10 @@ class Link:
 
 
 class FaultProxy:
-    """HTTP and WebSocket on one port of its own. `requests` counts methods that arrived, `bodies` those of each HTTP request."""
+    """HTTP and WebSocket on one port of its own.
+
+    What it saw: `requests` counts methods over HTTP, `bodies` has each HTTP request; `sent` has each WebSocket request, `subscribed` the
+    kind of every subscription the node granted."""
 
     def __init__(self, http_url: str, ws_url: str) -> None:
         self._http_url = http_url
@@ -64,9 +67,15 @@ class FaultProxy:
         self._rules: list[Rule] = []
         self._links: set[Link] = set()
         self._refuse_ws = False
+        self._stripped = ""
         self.requests: dict[str, int] = {}
         self.bodies: list[Any] = []
-        self.ws_connections = 0
+        self.sent: list[dict[str, Any]] = []
+        self.subscribed: list[str] = []
+        self._asked: dict[tuple[Link, int], str] = {}
+        self._kinds: dict[str, str] = {}
+        self._dropped: set[str] = set()
+        self._granted = asyncio.Event()
 
     async def __aenter__(self) -> Self:
         self._session = aiohttp.ClientSession()
@@ -102,8 +111,9 @@ class FaultProxy:
         self._rules.append(Rule(fault, method, times, seconds, status, code, message))
 
     def heal(self) -> None:
-        """Forget all rules, let WebSockets in again and speak again."""
+        """Forget all rules, let WebSockets in again and pass everything on."""
         self._rules.clear()
+        self._dropped.clear()
         self._refuse_ws = False
         self.mute(False)
 
@@ -121,6 +131,20 @@ class FaultProxy:
                 link.speaking.clear()
             else:
                 link.speaking.set()
+
+    def drop_notices(self, kind: str) -> None:
+        """Lose the notices of subscriptions of this kind, "newHeads" or "logs"."""
+        self._dropped.add(kind)
+
+    async def until_subscribed(self, kind: str, times: int = 1) -> None:
+        """Wait until so many subscriptions of a kind were granted, over all connections."""
+        while self.subscribed.count(kind) < times:
+            self._granted.clear()
+            await self._granted.wait()
+
+    def leave_out(self, member: str) -> None:
+        """Take a member out of every object in every answer, as older nodes do not have it."""
+        self._stripped = member
 
     def _rule(self, methods: Iterable[str]) -> Rule | None:
         wanted = set(methods)
@@ -145,38 +169,40 @@ class FaultProxy:
 
     async def _forward(self, raw: bytes) -> bytes:
         async with self._session.post(self._http_url, data=raw, headers={"content-type": JSON}) as reply:
-            return await reply.read()
+            body = await reply.read()
+        return orjson.dumps(_without(orjson.loads(body), self._stripped)) if self._stripped else body
 
     async def _misbehave(self, rule: Rule, request: web.Request, raw: bytes, body: Any) -> web.StreamResponse:
+        if rule.fault is Fault.HANG:
+            await asyncio.Event().wait()
+        if rule.fault is Fault.DROP_REPLY:
+            await self._forward(raw)
+        if rule.fault in {Fault.CUT, Fault.DROP_REPLY}:
+            return _hang_up(request)
+        if rule.fault is Fault.STATUS:
+            return web.Response(status=rule.status, text="no")
+        return web.Response(body=await self._wrong(rule, raw, body), content_type=JSON)
+
+    async def _wrong(self, rule: Rule, raw: bytes, body: Any) -> bytes:
+        """What to answer instead of the truth, or late."""
         match rule.fault:
-            case Fault.CUT:
-                return _hang_up(request)
-            case Fault.DROP_REPLY:
-                await self._forward(raw)
-                return _hang_up(request)
-            case Fault.HANG:
-                await asyncio.Event().wait()
-            case Fault.DELAY:
-                await asyncio.sleep(rule.seconds)
-            case Fault.STATUS:
-                return web.Response(status=rule.status, text="no")
             case Fault.ERROR:
-                return web.json_response(_errors(rule, body))
+                return orjson.dumps(_errors(rule, body))
             case Fault.ERROR_ONE:
-                return web.json_response(_first_fails(rule, body, orjson.loads(await self._forward(raw))))
+                return orjson.dumps(_first_fails(rule, body, orjson.loads(await self._forward(raw))))
             case Fault.BATCH_LIMIT:
-                return web.json_response({"jsonrpc": "2.0", "id": None, "error": {"code": -32600, "message": "batch too large"}})
+                return orjson.dumps({"jsonrpc": "2.0", "id": None, "error": {"code": -32600, "message": "batch too large"}})
             case Fault.BAD_JSON:
                 whole = await self._forward(raw)
-                return web.Response(body=whole[: len(whole) // 2], content_type=JSON)
-        return web.Response(body=await self._forward(raw), content_type=JSON)
+                return whole[: len(whole) // 2]
+        await asyncio.sleep(rule.seconds)
+        return await self._forward(raw)
 
     # --- WebSocket
 
     async def _websocket(self, request: web.Request) -> web.StreamResponse:
         if self._refuse_ws:
             return web.Response(status=503)
-        self.ws_connections += 1
         client = web.WebSocketResponse(max_msg_size=0)
         await client.prepare(request)
         link = Link(request, asyncio.Event())
@@ -184,25 +210,42 @@ class FaultProxy:
         self._links.add(link)
         try:
             async with self._session.ws_connect(self._ws_url, max_msg_size=0) as node:
-                await _first_to_end(self._up(client, node), self._down(node, client, link.speaking))
+                await _first_to_end(self._up(link, client, node), self._down(link, node, client))
         finally:
             self._links.discard(link)
         return client
 
-    async def _up(self, client: web.WebSocketResponse, node: aiohttp.ClientWebSocketResponse) -> None:
+    async def _up(self, link: Link, client: web.WebSocketResponse, node: aiohttp.ClientWebSocketResponse) -> None:
         async for message in client:
+            call = orjson.loads(message.data)
+            self.sent.append(call)
+            if call["method"] == "eth_subscribe":
+                self._asked[link, call["id"]] = call["params"][0]
             await node.send_str(message.data)
 
-    async def _down(self, node: aiohttp.ClientWebSocketResponse, client: web.WebSocketResponse, speaking: asyncio.Event) -> None:
+    async def _down(self, link: Link, node: aiohttp.ClientWebSocketResponse, client: web.WebSocketResponse) -> None:
         async for message in node:
-            await speaking.wait()
-            await client.send_str(message.data)
+            await link.speaking.wait()
+            said = orjson.loads(message.data)
+            if self._kinds.get(said.get("params", {}).get("subscription")) not in self._dropped:
+                await client.send_str(message.data)
+            kind = self._asked.pop((link, said.get("id", 0)), None)
+            if kind is not None:
+                self._kinds[said["result"]] = kind
+                self.subscribed.append(kind)
+                self._granted.set()
 
 
 def _hang_up(request: web.Request) -> web.Response:
     if request.transport is not None:
         request.transport.abort()
     return web.Response()
+
+
+def _without(value: Any, member: str) -> Any:
+    if isinstance(value, dict):
+        return {key: _without(inner, member) for key, inner in value.items() if key != member}
+    return [_without(inner, member) for inner in value] if isinstance(value, list) else value
 
 
 def _error(rule: Rule, call: Any) -> dict[str, Any]:

@@ -33,7 +33,9 @@ class NodeReader:
     async def calls(self, reads: Sequence[Read], block: Block = "latest", at_s: int | None = None) -> list[bytes | None]:
         override = [] if at_s is None else [{}, {"time": hex(at_s)}]
         tag = hex(block) if isinstance(block, int) else block
-        requests = [("eth_call", [{"to": read.target, "data": "0x" + read.data.hex(), "gas": hex(30_000_000)}, tag, *override]) for read in reads]
+        requests = [
+            ("eth_call", [{"to": read.target, "data": "0x" + read.data.hex(), "gas": hex(30_000_000)}, tag, *override]) for read in reads
+        ]
         replies = await self.batch(requests)
         return [bytes.fromhex(reply["result"][2:]) if "result" in reply else None for reply in replies]
 

@@ -72,8 +72,8 @@ def balances(market: AaveV3Market, view: View, accounts: Sequence[Address]) -> l
         reserve, is_debt = divmod(view.get(cells.token, (token,)) - 1, 2)
         table, side = (cells.debt, "debt") if is_debt else (cells.supply, "supply")
         claims.append((Read(token, SCALED_TOTAL), {0: view.get(cells.total, (reserve, side))}, f"scaled total of {token}"))
-        for account in accounts:
-            claims.append((Read(token, call_data(SCALED, account)), {0: view.get(table, (reserve, account))}, f"{token} of {account}"))
+        held = ((account, view.get(table, (reserve, account))) for account in accounts)
+        claims += [(Read(token, call_data(SCALED, account)), {0: scaled}, f"{token} of {account}") for account, scaled in held]
     return claims
 
 

@@ -124,7 +124,9 @@ class World:
             limit_base += dollars * BY_SYMBOL[symbol].threshold
         debts = self.rng.sample(self.symbols, self.rng.choice([1, 1, 2]))
         dollars = int(limit_base * self.rng.uniform(0.80, 0.93)) // 10_000 // len(debts)
-        return actions + [self.pool(market, user, "borrow", self.asset(symbol), self._worth(symbol, dollars), 2, 0, user) for symbol in debts]
+        return actions + [
+            self.pool(market, user, "borrow", self.asset(symbol), self._worth(symbol, dollars), 2, 0, user) for symbol in debts
+        ]
 
     def _worth(self, symbol: str, dollars: int) -> int:
         return dollars * 10**8 * BY_SYMBOL[symbol].unit // self._prices[symbol] + 1
@@ -172,7 +174,9 @@ class World:
 
     def _supply(self, market: str, user: Address, users: Sequence[Address]) -> Action:
         symbol = self.rng.choice(self.symbols)
-        return self.pool(market, user, "supply", self.asset(symbol), self._amount(symbol), self.rng.choice([user, user, self.rng.choice(users)]), 0)
+        return self.pool(
+            market, user, "supply", self.asset(symbol), self._amount(symbol), self.rng.choice([user, user, self.rng.choice(users)]), 0
+        )
 
     def _borrow(self, market: str, user: Address, users: Sequence[Address]) -> Action:
         symbol = self.rng.choice(self.symbols)

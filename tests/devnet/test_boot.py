@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import os
 import shutil
@@ -55,7 +56,7 @@ async def test_tells_where_it_is_in_one_json_line_and_ends_cleanly_on_sigterm() 
     assert _exists(facts["config"])
     process.terminate()
     assert await asyncio.wait_for(process.wait(), 10) == 0
-    assert await asyncio.wait_for(reader.read(), 10) == b""
+    await _hangs_up(reader)
     assert not _exists(facts["config"])
     writer.close()
 
@@ -65,7 +66,7 @@ async def test_leaves_no_node_behind_when_its_parent_is_killed() -> None:
     reader, writer = await _connect(facts["rpc"])
     process.kill()
     await process.wait()
-    assert await asyncio.wait_for(reader.read(), 10) == b""
+    await _hangs_up(reader)
     writer.close()
     shutil.rmtree(Path(facts["config"]).parent)
 
@@ -148,6 +149,11 @@ async def _served() -> tuple[asyncio.subprocess.Process, dict[str, Any]]:
 
 async def _connect(url: str) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
     return await asyncio.open_connection("127.0.0.1", int(url.rpartition(":")[2]))
+
+
+async def _hangs_up(reader: asyncio.StreamReader) -> None:
+    with contextlib.suppress(ConnectionResetError):
+        assert await asyncio.wait_for(reader.read(), 10) == b""
 
 
 def _exists(path: str) -> bool:

@@ -87,6 +87,14 @@ def test_the_top_paths_are_those_that_give_the_most(shapes: list[tuple[Address, 
 
 
 @given(worlds, sizes)
+def test_long_routes_pass_no_token_twice_either(shapes: list[tuple[Address, Address, int, int, float]], amount: int) -> None:
+    paper = trading((A, B, 500, 0, 18.0), *(shape for shape in shapes if shape[:3] != (A, B, 500)))
+    for hops in Router([paper.venue]).top_in(paper.view, A, B, amount, 5, max_hops=5):
+        tokens = [A, *(hop.token_out for hop in hops)]
+        assert len(set(tokens)) == len(tokens)
+
+
+@given(worlds, sizes)
 def test_buying_what_a_sale_gave_costs_no_more_than_was_sold(shapes: list[tuple[Address, Address, int, int, float]], amount: int) -> None:
     paper = trading((A, B, 500, 0, 18.0), *(shape for shape in shapes if shape[:3] != (A, B, 500)))
     router = Router([paper.venue])

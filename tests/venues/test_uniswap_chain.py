@@ -10,6 +10,7 @@ from eth_abi.abi import decode
 from eth_utils.crypto import keccak
 
 from keeper.book.state import Overlay
+from keeper.devnet.names import DEPLOYER
 from keeper.devnet.rpc import RpcError
 from keeper.errors import Skip
 from keeper.types import Address, PoolKey
@@ -26,6 +27,7 @@ PRICES = 3000
 TOO_MUCH_GAS = 2_500_000
 HUGE = 10**30
 GAS_SWAPS = 60
+WIDE = 16383
 
 
 def quoter_call(world: World, pool: PoolKey, token_in: Address, amount: int, exact_in: bool) -> tuple[str, list[Any]]:
@@ -75,6 +77,26 @@ async def asked(world: World, pool: PoolKey, token_in: Address, exact_in: bool) 
         return quoted(await world.net.request(method, *params))
     except RpcError:
         return 0, LOWEST_PRICE, 0
+
+
+async def test_where_256_bits_overflow_the_quoter_agrees_on_the_coarser_formula(world: World) -> None:
+    """It takes a price that falls by more than 2**32 within one bitmap word, so a very wide tick spacing."""
+    tokens = sorted(world.net.addresses[f"token.{symbol}"] for symbol in ("DAI", "USDC"))
+    await world.net.call(DEPLOYER, "uniswap.factory", "enableFeeAmount", 1, WIDE)
+    for symbol in ("DAI", "USDC"):
+        await world.net.deal(symbol, world.actor, 2**200)
+    await world.act([(world.venue.factory, calldata("createPool(address,address,uint24)", *tokens, 1))])
+    await world.sync()
+    pool = next(f.address for f in world.venue.filters(world.view) if world.cell("spacing", f.address) == WIDE)
+    position = world.actor, -50 * WIDE, 54 * WIDE, 2**110, b""
+    await world.act([(pool, calldata("initialize(uint160)", sqrt_ratio_at_tick(800_000)))])
+    await world.act([(pool, calldata("mint(address,int24,int24,uint128,bytes)", *position))])
+    await world.sync()
+    key = next(key for key in world.pools if key.address == pool)
+    sizes = [2**98 + world.dice.randrange(2**exponent) for exponent in range(60, 150)]
+    hops = [world.venue.swap_in(world.view, key, key.token0, size) for size in sizes]
+    replies = await world.net.batch([quoter_call(world, key, key.token0, size, True) for size in sizes])
+    assert [quoted(reply)[:2] for reply in replies] == [(hop.amount_out, hop.writes[0][2]) for hop in hops]
 
 
 async def test_swaps_in_sequence_do_what_their_hops_say(world: World) -> None:

@@ -109,6 +109,15 @@ def test_a_thin_pool_whose_every_word_would_have_to_be_walked_is_illiquid() -> N
         paper.venue.swap_in(paper.view, pool, A, 10**12)
 
 
+def test_a_position_is_active_from_its_lower_tick_to_just_below_its_upper() -> None:
+    paper = Paper([A, B])
+    pool = paper.create(A, B, 500)
+    paper.price(pool, 20)
+    for lower, upper, active in ((-20, 20, 0), (20, 40, 1), (30, 40, 1), (10, 30, 2)):
+        paper.mint(pool, lower, upper, 1)
+        assert paper.view.get("uni.liquidity", (pool.address,)) == active
+
+
 def test_a_burnt_position_leaves_no_cells_behind() -> None:
     paper = Paper([A, B])
     pool = paper.pool(A, B, 500, 5)

@@ -1,0 +1,123 @@
+"""`keeper why ADDRESS`: an account's health, what would liquidate it, and what the keeper decided about it."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from typing import Any
+
+from keeper.app import Chain, ledger_path, open_chain
+from keeper.commands.progress import backfill_progress
+from keeper.config import Settings
+from keeper.errors import ConfigError, Skip
+from keeper.ledger.database import Database
+from keeper.ledger.ledger import Ledger
+from keeper.ledger.schema import LEDGER_FILE
+from keeper.ports import Market
+from keeper.risk.liquidation_price import liquidation_prices
+from keeper.risk.watch import Candidate
+from keeper.types import Address, Health
+
+Row = dict[str, Any]
+
+
+async def why(settings: Settings, address: Address, market: str | None = None) -> AsyncIterator[Row]:
+    """Rows of kind "health", "leg", "liquidation_price", "now" and "decision", per market that knows the account."""
+    _known_market(settings, market)
+    return _rows(settings, address, market)
+
+
+def _known_market(settings: Settings, market: str | None) -> None:
+    names = [item.name for chain in settings.chains for item in chain.markets]
+    if market is not None and market not in names:
+        raise ConfigError(f"no market is named {market!r}: there are {', '.join(names)}")
+
+
+async def _rows(settings: Settings, address: Address, only: str | None) -> AsyncIterator[Row]:
+    for named in settings.chains:
+        with backfill_progress() as progress:
+            async with open_chain(settings, named, progress, owned=False) as chain:
+                await chain.catch_up()
+                found = [row for market in chain.markets if only in (None, market.name) for row in _explain(chain, market, address)]
+        for row in found:
+            yield row
+        async for row in _decisions(settings, named.name, address, only):
+            yield row
+
+
+def _explain(chain: Chain, market: Market, address: Address) -> list[Row]:
+    """At the block a transaction sent now would land in."""
+    landing = chain.landing(chain.head)
+    health = market.health(chain.view, address, landing.timestamp_s)
+    base = {"market": market.name, "account": address, "block": landing.number}
+    if not health.legs:
+        return [{"kind": "health", **base, "text": "no position"}]
+    rows: list[Row] = [{"kind": "health", **base, **_health(health)}]
+    rows += [{"kind": "leg", **base, **_leg(health, index)} for index in range(len(health.legs))]
+    for found in liquidation_prices(health):
+        text = f"{found.symbol} at {found.price} ({found.move_bps / 100:+.2f} %)"
+        price = {"token": found.token, "symbol": found.symbol, "price": found.price, "move_bps": found.move_bps}
+        rows.append({"kind": "liquidation_price", **base, **price, "text": text})
+    return [*rows, {"kind": "now", **base, **_now(chain, market, health)}]
+
+
+def _health(health: Health) -> Row:
+    figures = {
+        "health_factor_wad": health.health_factor_wad,
+        "liquidatable": health.liquidatable,
+        "weighted_collateral": health.weighted_collateral,
+        "debt": health.debt,
+        "unit": health.unit,
+    }
+    if not health.debt:
+        return {**figures, "text": "owes nothing"}
+    factor = f"{health.health_factor_wad / 10**18:.6f}"
+    return {**figures, "text": f"health factor {factor}: {'liquidatable' if health.liquidatable else 'healthy'}"}
+
+
+def _leg(health: Health, index: int) -> Row:
+    leg = health.legs[index]
+    threshold = f", threshold {leg.threshold_bps / 100:.2f} %" if leg.side == "collateral" else ""
+    return {
+        "token": leg.token,
+        "symbol": leg.symbol,
+        "side": leg.side,
+        "amount": leg.amount,
+        "value": leg.value,
+        "threshold_bps": leg.threshold_bps,
+        "text": f"{leg.side} {leg.amount} {leg.symbol}, worth {leg.value} {health.unit}{threshold}",
+    }
+
+
+def _now(chain: Chain, market: Market, health: Health) -> Row:
+    """What the keeper would do at this head."""
+    if not health.liquidatable:
+        return {"decision": "nothing", "reason": "healthy", "text": "nothing to do: healthy"}
+    landing = chain.landing(chain.head)
+    gas_price_wei = chain.planner.gas_price_wei(landing)
+    try:
+        best = chain.planner.best(Candidate(market, health.account, health), chain.view, landing.timestamp_s, gas_price_wei)
+    except Skip as skip:
+        return {"decision": "skip", "reason": skip.reason, "text": f"would be left alone: {skip}"}
+    net_wei = chain.planner.net_wei(best, gas_price_wei)
+    names = market.tokens(chain.view)
+    debt, collateral = names[best.plan.debt_token], names[best.plan.collateral_token]
+    text = f"would repay {best.repaid} {debt} for {best.seized} {collateral} by {best.plan.funding.kind}, netting {net_wei / 1e18:.6f} eth"
+    return {"decision": "liquidate", "reason": "", "net_eth_wei": net_wei, "text": text}
+
+
+async def _decisions(settings: Settings, chain: str, address: Address, only: str | None) -> AsyncIterator[Row]:
+    """What a daemon on this data_dir decided, newest last."""
+    named = next(item for item in settings.chains if item.name == chain)
+    path = ledger_path(settings, named)
+    if not path.exists():
+        return
+    database = await Database.open(path, named.chain_id, LEDGER_FILE, read_only=True)
+    try:
+        outcomes = await Ledger(database).outcomes_of(address)
+    finally:
+        await database.close()
+    for outcome in sorted(outcomes, key=lambda outcome: outcome.block):
+        if only in (None, outcome.market):
+            text = " ".join(part for part in (str(outcome.verdict), outcome.reason, outcome.detail) if part)
+            decided = {"decision": str(outcome.verdict), "reason": outcome.reason, "tx": outcome.tx, "text": text}
+            yield {"kind": "decision", "market": outcome.market, "account": address, "block": outcome.block, **decided}

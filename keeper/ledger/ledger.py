@@ -1,0 +1,236 @@
+"""The ledger: how each candidate ended, and what each landed transaction earned and cost.
+
+Ledger rows are only ever appended. A reorg appends a reversal with the opposite amounts, so that every sum over the rows stays right.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from dataclasses import dataclass, field, fields, replace
+from typing import TYPE_CHECKING, Any, Self
+
+import orjson
+from sqlalchemy import Select, delete, insert, select
+from sqlalchemy.dialects.sqlite import insert as upsert
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from keeper.ledger.database import Database
+from keeper.ledger.schema import LEDGER, LEDGER_FILE, OUTCOMES
+from keeper.types import Address, Hash, Head, Outcome, Verdict
+
+if TYPE_CHECKING:
+    from keeper.ledger.settle import Settled
+
+KEEP_SKIPPED = 50
+"""Skipped outcomes kept per account: enough for `why`, little enough for a market full of dust."""
+
+REORGED_OUT = "reorged_out"
+
+
+@dataclass(frozen=True, slots=True)
+class LedgerRow:
+    """One landed transaction. Profits in the smallest unit of `profit_token`; `foreign`: other people's transactions between ours and the
+    state it was planned on; `net_eth_wei`: the profit's worth less the gas paid."""
+
+    tx: Hash
+    block: int
+    block_hash: Hash
+    market: str
+    account: Address
+    result: str
+    reason: str
+    profit_token: Address
+    predicted_profit: int
+    realised_profit: int
+    gas_predicted_wei: int
+    gas_paid_wei: int
+    net_eth_wei: int
+    timestamp_s: int
+    foreign: tuple[Hash, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Totals:
+    """Sums over what stands. `realised_profit` per token."""
+
+    results: dict[str, int] = field(default_factory=dict)
+    predicted_profit: dict[Address, int] = field(default_factory=dict)
+    realised_profit: dict[Address, int] = field(default_factory=dict)
+    gas_paid_wei: int = 0
+    net_eth_wei: int = 0
+
+
+class Ledger:
+    """The `outcomes` and `ledger` tables of `ledger.sqlite`."""
+
+    def __init__(self, database: Database, keep_skipped: int = KEEP_SKIPPED) -> None:
+        self.database = database
+        self._keep_skipped = keep_skipped
+
+    @classmethod
+    async def open(cls, path: Path, chain_id: int, read_only: bool = False) -> Self:
+        """Read-only works beside the process that owns the file. Raises ConfigError (another chain's file), Halt (in use, broken, no
+        room)."""
+        return cls(await Database.open(path, chain_id, LEDGER_FILE, read_only))
+
+    async def close(self) -> None:
+        await self.database.close()
+
+    async def record(self, outcomes: Sequence[Outcome]) -> None:
+        """One row per market, account and block: a later word replaces an earlier one, but a skip never hides that something was sent."""
+
+        async def save(connection: AsyncConnection) -> None:
+            await connection.execute(_RECORD, [_outcome_row(outcome) for outcome in outcomes])
+            if any(outcome.block % self._keep_skipped == 0 for outcome in outcomes):
+                await self._prune(connection, {outcome.account for outcome in outcomes})
+
+        if outcomes:
+            await self.database.write(save)
+
+    async def won(self, settled: Sequence[Settled]) -> None:
+        """Append the results of landed transactions, whatever their verdict; safe to repeat."""
+        await self.append([row_of(result) for result in settled])
+
+    async def append(self, rows: Sequence[LedgerRow]) -> None:
+        """Append rows, all or none.
+
+        Safe to repeat: a row that stands already is left alone, one that stands for another block is reversed first."""
+
+        async def save(connection: AsyncConnection) -> None:
+            for row in rows:
+                standing = await _standing(connection, row.tx)
+                if standing is None or standing.block_hash != row.block_hash:
+                    await _reverse(connection, row.tx, row.timestamp_s)
+                    await connection.execute(insert(LEDGER), _columns(row))
+
+        if rows:
+            await self.database.write(save)
+
+    async def reverse(self, txs: Sequence[Hash], head: Head) -> None:
+        """The blocks these transactions were in are no more: append the opposite of what stands for them, as of `head`'s time."""
+
+        async def save(connection: AsyncConnection) -> None:
+            for tx in txs:
+                await _reverse(connection, tx, head.timestamp_s)
+
+        if txs:
+            await self.database.write(save)
+
+    async def rows(self, limit: int | None = None) -> list[LedgerRow]:
+        """What stands, newest first."""
+
+        return [_ledger_row(row) for row in await self._rows(_STANDING.order_by(LEDGER.c.id.desc()).limit(limit))]
+
+    async def outcomes_of(self, account: Address, limit: int = 50) -> list[Outcome]:
+        """How an account's candidates ended, newest block first."""
+        query = select(OUTCOMES).where(OUTCOMES.c.account == account).order_by(OUTCOMES.c.block.desc(), OUTCOMES.c.id.desc())
+        return [_outcome(row) for row in await self._rows(query.limit(limit))]
+
+    async def totals(self) -> Totals:
+        """Exact sums over all rows that stand."""
+        return total(await self.rows())
+
+    async def _rows(self, query: Select[Any]) -> Sequence[Any]:
+        async def read(connection: AsyncConnection) -> Sequence[Any]:
+            return (await connection.execute(query)).all()
+
+        return await self.database.read(read)
+
+    async def _prune(self, connection: AsyncConnection, accounts: Iterable[Address]) -> None:
+        for account in accounts:
+            skipped = (OUTCOMES.c.account == account) & (OUTCOMES.c.verdict == Verdict.SKIPPED)
+            newest = select(OUTCOMES.c.id).where(skipped).order_by(OUTCOMES.c.block.desc()).limit(self._keep_skipped)
+            await connection.execute(delete(OUTCOMES).where(skipped, OUTCOMES.c.id.not_in(newest)))
+
+
+def total(rows: Iterable[LedgerRow]) -> Totals:
+    results: Counter[str] = Counter()
+    predicted: Counter[Address] = Counter()
+    realised: Counter[Address] = Counter()
+    gas_paid_wei = net_eth_wei = 0
+    for row in rows:
+        results[row.result] += 1
+        predicted[row.profit_token] += row.predicted_profit
+        realised[row.profit_token] += row.realised_profit
+        gas_paid_wei += row.gas_paid_wei
+        net_eth_wei += row.net_eth_wei
+    return Totals(dict(results), dict(predicted), dict(realised), gas_paid_wei, net_eth_wei)
+
+
+def _record_statement() -> Any:
+    statement = upsert(OUTCOMES)
+    news = {name: statement.excluded[name] for name in ("verdict", "reason", "health_factor_wad", "tx", "detail")}
+    unsent = (Verdict.SKIPPED, Verdict.DRY)
+    allowed = statement.excluded.verdict.not_in(unsent) | OUTCOMES.c.verdict.in_(unsent)
+    return statement.on_conflict_do_update(index_elements=["account", "block", "market"], set_=news, where=allowed)
+
+
+_RECORD = _record_statement()
+_REVERSALS = LEDGER.alias("reversals")
+_STANDING: Select[Any] = (
+    select(LEDGER).outerjoin(_REVERSALS, _REVERSALS.c.reverses == LEDGER.c.id).where(LEDGER.c.reverses.is_(None), _REVERSALS.c.id.is_(None))
+)
+_NAMES = tuple(f.name for f in fields(LedgerRow))
+
+
+async def _standing(connection: AsyncConnection, tx: Hash) -> Any:
+    return (await connection.execute(_STANDING.where(LEDGER.c.tx == tx))).one_or_none()
+
+
+async def _reverse(connection: AsyncConnection, tx: Hash, timestamp_s: int) -> None:
+    standing = await _standing(connection, tx)
+    if standing is not None:
+        opposite = replace(_negative(_ledger_row(standing)), reason=REORGED_OUT, timestamp_s=timestamp_s)
+        await connection.execute(insert(LEDGER), {**_columns(opposite), "reverses": standing.id})
+
+
+def _negative(row: LedgerRow) -> LedgerRow:
+    return replace(
+        row,
+        predicted_profit=-row.predicted_profit,
+        realised_profit=-row.realised_profit,
+        gas_predicted_wei=-row.gas_predicted_wei,
+        gas_paid_wei=-row.gas_paid_wei,
+        net_eth_wei=-row.net_eth_wei,
+    )
+
+
+def row_of(settled: Settled) -> LedgerRow:
+    plan = settled.landed.plan
+    return LedgerRow(
+        tx=settled.landed.tx,
+        block=settled.head.number,
+        block_hash=settled.head.hash,
+        market=plan.market,
+        account=plan.account,
+        result=settled.verdict,
+        reason=settled.reason,
+        profit_token=plan.profit_token,
+        predicted_profit=settled.predicted_profit,
+        realised_profit=settled.realised_profit,
+        gas_predicted_wei=settled.gas_predicted_wei,
+        gas_paid_wei=settled.gas_paid_wei,
+        net_eth_wei=settled.net_wei,
+        timestamp_s=settled.head.timestamp_s,
+        foreign=settled.foreign,
+    )
+
+
+def _columns(row: LedgerRow) -> dict[str, Any]:
+    return {**{name: getattr(row, name) for name in _NAMES}, "foreign": orjson.dumps(row.foreign).decode()}
+
+
+def _ledger_row(row: Any) -> LedgerRow:
+    values = {name: getattr(row, name) for name in _NAMES}
+    return LedgerRow(**{**values, "foreign": tuple(orjson.loads(row.foreign))})
+
+
+def _outcome_row(outcome: Outcome) -> dict[str, Any]:
+    return {f.name: getattr(outcome, f.name) for f in fields(Outcome)}
+
+
+def _outcome(row: Any) -> Outcome:
+    values = {f.name: getattr(row, f.name) for f in fields(Outcome)}
+    return Outcome(**{**values, "verdict": Verdict(row.verdict)})

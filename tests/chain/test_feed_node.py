@@ -1,0 +1,273 @@
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+from contextlib import aclosing, asynccontextmanager
+
+import pytest
+
+from keeper.chain.codec import word
+from keeper.chain.feed import ChainFeed
+from keeper.chain.heads import HeadSource, Mailbox
+from keeper.chain.reader import NodeReader
+from keeper.chain.rpc import Rpc
+from keeper.chain.ws import WsHeads
+from keeper.devnet import Devnet
+from keeper.errors import Halt
+from keeper.testing.faults import Fault, FaultProxy
+from keeper.types import Block, ChainUpdate, Hash, Head, LogFilter
+from tests.chain.emitter import Emitter, pings
+from tests.chain.test_ws import at_once
+
+
+class Follower:
+    """Applies every step, refuses one that does not fit, and can be waited for."""
+
+    def __init__(self, base: Head) -> None:
+        self.blocks: list[Block] = []
+        self.steps: list[ChainUpdate] = []
+        self._base = base
+        self._moved = asyncio.Event()
+
+    @property
+    def tip(self) -> Head:
+        return self.blocks[-1].head if self.blocks else self._base
+
+    @property
+    def values(self) -> list[int]:
+        return [int.from_bytes(log.data, "big") for block in self.blocks for log in block.logs]
+
+    async def follow(self, feed: ChainFeed) -> None:
+        async with aclosing(feed.updates()) as updates:
+            async for step in updates:
+                self._apply(step)
+
+    def _apply(self, step: ChainUpdate) -> None:
+        for head in step.undo:
+            assert self.blocks.pop().head == head
+        for block in step.blocks:
+            assert block.head.parent_hash == self.tip.hash
+            self.blocks.append(block)
+        self.steps.append(step)
+        self._moved.set()
+
+    async def reaches(self, head: Head) -> None:
+        async with asyncio.timeout(5):
+            while self.tip != head:
+                self._moved.clear()
+                await self._moved.wait()
+
+
+class Quiet:
+    """A source that says nothing."""
+
+    async def run(self, mailbox: Mailbox) -> None:
+        await asyncio.Event().wait()
+
+
+@asynccontextmanager
+async def following(
+    reader: NodeReader, source: HeadSource, filters: Sequence[LogFilter] = (), base: Head | None = None, poll_s: float = 5.0
+) -> AsyncIterator[Follower]:
+    start = base or await reader.head()
+    follower = Follower(start)
+    feed = ChainFeed(reader, source, [start], lambda: filters, depth=20, chunk=10, patience=3, poll_s=poll_s, retry_s=0.002)
+    task = asyncio.create_task(follower.follow(feed))
+    try:
+        yield follower
+    finally:
+        task.cancel()
+        [result] = await asyncio.gather(task, return_exceptions=True)
+    assert isinstance(result, asyncio.CancelledError), result
+
+
+def heads_of(net: Devnet | FaultProxy, oracles: Sequence[LogFilter] = ()) -> WsHeads:
+    return WsHeads(net.ws if isinstance(net, Devnet) else net.ws_url, "node", 5.0, lambda: oracles, sleep=at_once)
+
+
+async def emit_and_mine(net: Devnet, emitter: Emitter, f: LogFilter, *values: int) -> None:
+    for value in values:
+        await emitter.emit(f.address, value)
+        await net.mine()
+
+
+async def test_every_block_arrives_once_with_its_logs(net: Devnet, reader: NodeReader, emitter: Emitter) -> None:
+    f = pings(await emitter.place())
+    async with following(reader, heads_of(net), [f]) as follower:
+        await emit_and_mine(net, emitter, f, 1, 2, 3)
+        await follower.reaches(await reader.head())
+    assert follower.values == [1, 2, 3]
+    assert all(not step.undo for step in follower.steps)
+
+
+async def test_a_head_that_extends_ours_costs_one_request(
+    net: Devnet, reader: NodeReader, proxy: FaultProxy, faulty: Rpc, emitter: Emitter
+) -> None:
+    f = pings(await emitter.place())
+    async with following(NodeReader(faulty), heads_of(net), [f]) as follower:
+        await emit_and_mine(net, emitter, f, 1)
+        await follower.reaches(await reader.head())
+        before = len(proxy.bodies)
+        await emit_and_mine(net, emitter, f, 2)
+        await follower.reaches(await reader.head())
+    assert [body["method"] for body in proxy.bodies[before:]] == ["eth_getLogs"]
+
+
+async def test_a_reorg_is_undone_newest_first_and_replaced(net: Devnet, reader: NodeReader, emitter: Emitter) -> None:
+    f = pings(await emitter.place())
+    async with following(reader, heads_of(net), [f]) as follower:
+        await emit_and_mine(net, emitter, f, 1, 2, 3, 4)
+        old = await reader.head()
+        await follower.reaches(old)
+        await net.request("anvil_reorg", 3, [])
+        await follower.reaches(await reader.head())
+    assert follower.values == [1]
+    assert follower.tip.number == old.number
+    assert follower.tip.hash != old.hash
+    undone = [head.number for step in follower.steps for head in step.undo]
+    assert undone == [old.number, old.number - 1, old.number - 2]
+
+
+async def test_a_snapshot_restored_and_mined_on_is_a_reorg_to_a_lower_number(net: Devnet, reader: NodeReader, emitter: Emitter) -> None:
+    f = pings(await emitter.place())
+    snapshot = await net.snapshot()
+    async with following(reader, heads_of(net), [f]) as follower:
+        await emit_and_mine(net, emitter, f, 1, 2, 3)
+        await follower.reaches(await reader.head())
+        await net.revert(snapshot)
+        await emit_and_mine(net, emitter, f, 9)
+        await follower.reaches(await reader.head())
+    assert follower.values == [9]
+
+
+async def test_a_chain_that_only_goes_back_is_believed_when_it_stays_there(net: Devnet, reader: NodeReader, emitter: Emitter) -> None:
+    f = pings(await emitter.place())
+    async with following(reader, heads_of(net), [f], poll_s=0.02) as follower:
+        await emit_and_mine(net, emitter, f, 1, 2, 3)
+        await follower.reaches(await reader.head())
+        await net.request("anvil_rollback", 2)
+        await follower.reaches(await reader.head())
+    assert follower.values == [1]
+    assert [len(step.undo) for step in follower.steps if step.undo] == [2]
+
+
+async def test_blocks_mined_while_the_connection_was_down_are_caught_up(
+    net: Devnet, reader: NodeReader, proxy: FaultProxy, emitter: Emitter
+) -> None:
+    f = pings(await emitter.place())
+    async with following(reader, heads_of(proxy), [f]) as follower:
+        await proxy.until_subscribed("newHeads")
+        await proxy.cut_websockets(refuse=True)
+        await emit_and_mine(net, emitter, f, 1, 2, 3)
+        proxy.heal()
+        await follower.reaches(await reader.head())
+        await proxy.until_subscribed("newHeads", 2)
+        await emit_and_mine(net, emitter, f, 4)
+        await follower.reaches(await reader.head())
+    assert follower.values == [1, 2, 3, 4]
+
+
+async def test_a_reorg_while_the_connection_was_down_is_found(net: Devnet, reader: NodeReader, proxy: FaultProxy, emitter: Emitter) -> None:
+    f = pings(await emitter.place())
+    async with following(reader, heads_of(proxy), [f]) as follower:
+        await emit_and_mine(net, emitter, f, 1, 2, 3)
+        await follower.reaches(await reader.head())
+        await proxy.cut_websockets(refuse=True)
+        await net.request("anvil_reorg", 2, [])
+        await emit_and_mine(net, emitter, f, 7)
+        proxy.heal()
+        await follower.reaches(await reader.head())
+    assert follower.values == [1, 7]
+
+
+@pytest.mark.parametrize("method", ["eth_getLogs", "eth_getBlockByNumber"])
+@pytest.mark.parametrize("fault", [Fault.CUT, Fault.DROP_REPLY, Fault.BAD_JSON, Fault.STATUS])
+async def test_a_node_that_fails_for_a_while_loses_no_block(
+    net: Devnet, reader: NodeReader, proxy: FaultProxy, emitter: Emitter, fault: Fault, method: str
+) -> None:
+    f = pings(await emitter.place())
+    impatient = Rpc(proxy.url, "node", retries=0)
+    async with following(NodeReader(impatient), heads_of(net), [f]) as follower:
+        proxy.fail(fault, method, times=4)
+        await emit_and_mine(net, emitter, f, 1, 2, 3)
+        await follower.reaches(await reader.head())
+    await impatient.close()
+    assert follower.values == [1, 2, 3]
+
+
+async def test_an_oracles_log_alone_brings_its_block(net: Devnet, reader: NodeReader, proxy: FaultProxy, emitter: Emitter) -> None:
+    f = pings(await emitter.place())
+    proxy.drop_notices("newHeads")
+    async with following(reader, heads_of(proxy, [f]), [f]) as follower:
+        await proxy.until_subscribed("logs")
+        await emit_and_mine(net, emitter, f, 5)
+        await follower.reaches(await reader.head())
+    assert follower.values == [5]
+
+
+async def test_without_any_notice_the_node_is_asked_now_and_then(net: Devnet, reader: NodeReader, emitter: Emitter) -> None:
+    f = pings(await emitter.place())
+    async with following(reader, Quiet(), [f], poll_s=0.01) as follower:
+        await emit_and_mine(net, emitter, f, 1, 2)
+        await follower.reaches(await reader.head())
+    assert follower.values == [1, 2]
+
+
+async def test_a_long_gap_is_caught_up_in_chunks(net: Devnet, reader: NodeReader, emitter: Emitter) -> None:
+    f = pings(await emitter.place())
+    base = await reader.head()
+    await emit_and_mine(net, emitter, f, *range(25))
+    async with following(reader, Quiet(), [f], base, poll_s=0.01) as follower:
+        await follower.reaches(await reader.head())
+    assert follower.values == list(range(25))
+    assert [len(step.blocks) for step in follower.steps] == [10, 10, 5]
+
+
+async def test_filters_are_asked_again_for_every_step(net: Devnet, reader: NodeReader, emitter: Emitter) -> None:
+    one, two = pings(await emitter.place(1)), pings(await emitter.place(2))
+    filters = [one]
+    async with following(reader, heads_of(net), filters) as follower:
+        for value in (1, 2):
+            await emitter.emit(one.address, value)
+            await emitter.emit(two.address, value * 10)
+            await net.mine()
+            await follower.reaches(await reader.head())
+            filters.append(two)
+    assert follower.values == [1, 2, 20]
+
+
+async def test_a_block_can_be_had_again_with_what_is_wanted_now(net: Devnet, reader: NodeReader, emitter: Emitter) -> None:
+    one, two = pings(await emitter.place(1)), pings(await emitter.place(2))
+    filters = [one]
+    await emitter.emit(one.address, 1)
+    await emitter.emit(two.address, 2)
+    await net.mine()
+    head = await reader.head()
+    feed = ChainFeed(reader, Quiet(), [head], lambda: filters)
+    assert [log.data for log in (await feed.refetch(head)).logs] == [word(1)]
+    filters.append(two)
+    assert [log.data for log in (await feed.refetch(head)).logs] == [word(1), word(2)]
+
+
+async def test_a_reorg_deeper_than_the_book_can_undo_halts_with_what_to_do(net: Devnet, reader: NodeReader) -> None:
+    for _ in range(4):
+        await net.mine()
+    known = [head for head in await reader.headers(range((await reader.head()).number - 1, (await reader.head()).number + 1)) if head]
+    await net.request("anvil_reorg", 3, [])
+    feed = ChainFeed(reader, Quiet(), known, tuple, patience=3, poll_s=0.001, retry_s=0.001)
+    with pytest.raises(Halt, match="rebuild it"):
+        await anext(feed.updates())
+
+
+async def test_a_source_that_fails_ends_the_feed_with_its_error(reader: NodeReader) -> None:
+    feed = ChainFeed(reader, WsHeads("nonsense", "node", 5.0), [await reader.head()], tuple)
+    with pytest.raises(Exception, match="WebSocket URL"):
+        await anext(feed.updates())
+
+
+def test_a_book_whose_blocks_do_not_follow_one_another_is_refused() -> None:
+    one = Head(1, Hash("0x1"), Hash("0x0"), 0, 0, 0, 0)
+    three = Head(3, Hash("0x3"), Hash("0x2"), 0, 0, 0, 0)
+    for known in ([], [one, three]):
+        with pytest.raises(Halt):
+            ChainFeed(NodeReader(Rpc("http://unused", "node")), Quiet(), known, tuple)
