@@ -41,6 +41,7 @@ from keeper.log import get_logger
 from keeper.monitor import health
 from keeper.monitor.report import Metrics, Reporter
 from keeper.pipeline import BlockReport, Pipeline
+from keeper.secret import Secret
 from keeper.types import Address, Log, Outcome, Prediction
 
 PLACEHOLDER = Address("0x" + "ee" * 20)
@@ -121,7 +122,7 @@ async def open_pipeline(
         limits = DeskLimits(named.limits.max_in_flight, named.limits.max_gas_per_block)
         desk = Desk(engine, settler, ledger, hand.executor, limits, chain.reader.header)
         sink = _Sink(ledger, Reporter(named.name, _log, metrics), listeners, named.name)
-        await sink.record(await desk.take(await engine.recover(chain.head)))
+        await sink.record(await desk.take(await engine.recover(chain.head), chain.head))
         yield Pipeline(
             feed=chain.feed,
             books=chain,
@@ -143,11 +144,12 @@ async def open_hand(chain: Chain, live: bool) -> Hand:
     """Live: the configured key and executor, which must exist and know us. Dry-run: whatever is missing is made up."""
     settings = chain.settings
     if settings.signer is not None:
-        signer = Signer(await load_key(settings.signer, os.environ))
+        key = await load_key(settings.signer, os.environ)
     elif live:
         raise ConfigError(f"chains.{settings.name}.signer: live needs a key")
     else:
-        signer = Signer(throwaway_key())
+        key = throwaway_key()
+    signer = Signer(Secret(key.reveal().hex()))
     wanted = settings.executor
     if wanted is not None and wanted.address is not None:
         return await _deployed(chain, signer, wanted.address, live)

@@ -84,15 +84,16 @@ class Desk:
         head = update.blocks[-1].head if update.blocks else None
         if head is None:
             return []
-        return await self.take(await self._engine.on_head(head, [undone.hash for undone in update.undo]))
+        return await self.take(await self._engine.on_head(head, [undone.hash for undone in update.undo]), head)
 
-    async def take(self, news: Sequence[Resolved]) -> list[Outcome]:
+    async def take(self, news: Sequence[Resolved], head: Head) -> list[Outcome]:
         """Write news down, then acknowledge it."""
         if not news:
             return []
         taken_back = [item.submission for item in news if item.state is State.REORGED_OUT]
         settled = await self._settled([item for item in news if item.receipt and not item.submission.is_cancel])
-        await self._ledger.append([row_of(result) for result, _ in settled], [submission.tx for submission in taken_back])
+        await self._ledger.reverse([submission.tx for submission in taken_back], head)
+        await self._ledger.append([row_of(result) for result, _ in settled])
         await self._engine.acknowledge(news)
         ended = [item.submission for item in news if item.state in {State.DROPPED, State.REPLACED, State.CANCELLED}]
         return (

@@ -54,7 +54,7 @@ async def load_key(signer: SignerSettings, env: Mapping[str, str]) -> Key:
 
 def throwaway_key() -> Key:
     """A new key nobody keeps: who signs in a dry run without a configured one."""
-    return _key(secrets.token_bytes(32), "throwaway key")
+    return key_from_bytes(secrets.token_bytes(32), "throwaway key")
 
 
 def _load(signer: SignerSettings, env: Mapping[str, str]) -> Key:

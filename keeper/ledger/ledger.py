@@ -7,12 +7,12 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from pathlib import Path
 from dataclasses import dataclass, field, fields, replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 import orjson
-from sqlalchemy import Select, delete, insert, select
+from sqlalchemy import Select, delete, insert, literal_column, select
 from sqlalchemy.dialects.sqlite import insert as upsert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -134,7 +134,8 @@ class Ledger:
 
     async def _rows(self, query: Select[Any]) -> Sequence[Any]:
         async def read(connection: AsyncConnection) -> Sequence[Any]:
-            return (await connection.execute(query)).all()
+            rows: Sequence[Any] = (await connection.execute(query)).all()
+            return rows
 
         return await self.database.read(read)
 
@@ -162,8 +163,10 @@ def total(rows: Iterable[LedgerRow]) -> Totals:
 def _record_statement() -> Any:
     statement = upsert(OUTCOMES)
     news = {name: statement.excluded[name] for name in ("verdict", "reason", "health_factor_wad", "tx", "detail")}
-    unsent = (Verdict.SKIPPED, Verdict.DRY)
-    allowed = statement.excluded.verdict.not_in(unsent) | OUTCOMES.c.verdict.in_(unsent)
+    new, old = statement.excluded.verdict, OUTCOMES.c.verdict
+    sent = (new != literal_column(f"'{Verdict.SKIPPED}'")) & (new != literal_column(f"'{Verdict.DRY}'"))
+    unsent_before = (old == literal_column(f"'{Verdict.SKIPPED}'")) | (old == literal_column(f"'{Verdict.DRY}'"))
+    allowed = sent | unsent_before
     return statement.on_conflict_do_update(index_elements=["account", "block", "market"], set_=news, where=allowed)
 
 

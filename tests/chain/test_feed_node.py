@@ -13,7 +13,7 @@ from keeper.chain.reader import NodeReader
 from keeper.chain.rpc import Rpc
 from keeper.chain.ws import WsHeads
 from keeper.devnet import Devnet
-from keeper.errors import Halt
+from keeper.errors import ConfigError, Halt
 from keeper.testing.faults import Fault, FaultProxy
 from keeper.types import Block, ChainUpdate, Hash, Head, LogFilter
 from tests.chain.emitter import Emitter, pings
@@ -261,7 +261,7 @@ async def test_a_reorg_deeper_than_the_book_can_undo_halts_with_what_to_do(net: 
 
 async def test_a_source_that_fails_ends_the_feed_with_its_error(reader: NodeReader) -> None:
     feed = ChainFeed(reader, WsHeads("nonsense", "node", 5.0), [await reader.head()], tuple)
-    with pytest.raises(Exception, match="WebSocket URL"):
+    with pytest.raises(ConfigError, match="WebSocket URL"):
         await anext(feed.updates())
 
 
