@@ -132,7 +132,8 @@ def demo(
     """Watch the keeper earn in a market crash on an embedded devnet. Needs no key and no node."""
     from keeper.commands.demo import demo as command
 
-    _print(command(keep=keep, dry_run=dry_run, accounts=accounts, seed=seed, as_json=as_json), as_json)
+    columns = ("block", "market", "account", "pair", "result", "predicted_profit", "realised_profit", "profit_token", "net_eth_wei")
+    _print(command(keep=keep, dry_run=dry_run, accounts=accounts, seed=seed, as_json=as_json), as_json, () if dry_run else columns)
 
 
 @app.command(rich_help_panel="Try it")

@@ -36,7 +36,7 @@ from keeper.execution.signer import Signer
 from keeper.ledger.database import Database
 from keeper.ledger.ledger import Ledger
 from keeper.ledger.schema import LEDGER_FILE
-from keeper.ledger.settle import Settler
+from keeper.ledger.settle import Settled, Settler
 from keeper.log import get_logger
 from keeper.monitor import health
 from keeper.monitor.report import Metrics, Reporter
@@ -55,10 +55,11 @@ _log = get_logger("daemon")
 
 @dataclass(frozen=True, slots=True)
 class Listeners:
-    """Who is told of each block and each outcome, besides the log and the metrics."""
+    """Who is told of each block, outcome and settled transaction, besides the log and the metrics."""
 
     block: tuple[Callable[[str, BlockReport], None], ...] = ()
     outcomes: tuple[Callable[[str, Sequence[Outcome]], None], ...] = ()
+    settled: tuple[Callable[[str, Sequence[Settled]], None], ...] = ()
     progress: Progress = field(default=lambda source, block, target: None)
 
 
@@ -120,7 +121,7 @@ async def open_pipeline(
         engine = _engine(chain, database, hand, live)
         settler = Settler(chain.book, chain.bookkeeper, chain.predictor, partial(_earnings, hand.executor, hand.beneficiary))
         limits = DeskLimits(named.limits.max_in_flight, named.limits.max_gas_per_block)
-        desk = Desk(engine, settler, ledger, hand.executor, limits, chain.reader.header)
+        desk = Desk(engine, settler, ledger, hand.executor, limits, chain.reader.header, partial(_tell, listeners, named.name))
         sink = _Sink(ledger, Reporter(named.name, _log, metrics), listeners, named.name)
         await sink.record(await desk.take(await engine.recover(chain.head), chain.head))
         yield Pipeline(
@@ -207,6 +208,11 @@ def _encode(chain: Chain, address: Address, prediction: Prediction) -> bytes:
 def _earnings(address: Address, beneficiary: Address, logs: Sequence[Log]) -> tuple[int, dict[Address, int]]:
     settled = executor.settled(logs, address)
     return (settled[1] if settled else 0), executor.gains(logs, address, beneficiary)
+
+
+def _tell(listeners: Listeners, chain: str, settled: Sequence[Settled]) -> None:
+    for listener in listeners.settled:
+        listener(chain, settled)
 
 
 class _Sink:

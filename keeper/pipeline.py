@@ -126,22 +126,22 @@ class Pipeline:
         started = self._now_s()
         landing = self._landing(head)
         candidates = self._watcher.candidates(self._books.view, landing.timestamp_s)  # scan
-        plans, outcomes = self._plan(candidates, head, landing)
+        plans, outcomes = self._plan(candidates, landing)
         proven = await self._simulate(plans, landing, outcomes)
         jobs = self._bid(proven, landing, outcomes)
         if self._books.head.number > head.number:  # its block has come and gone
-            outcomes += [_skipped(job.prediction, head, "late") for job in jobs]
+            outcomes += [_skipped(job.prediction, landing, "late") for job in jobs]
         else:
             outcomes += await self._submitter.submit(jobs, landing)
         await self._sink.record(outcomes)
         self._report(BlockReport(head, len(candidates), tuple(outcomes), self._now_s() - started))
 
-    def _plan(self, candidates: Sequence[Candidate], head: Head, landing: Landing) -> tuple[Sequence[Prediction], list[Outcome]]:
+    def _plan(self, candidates: Sequence[Candidate], landing: Landing) -> tuple[Sequence[Prediction], list[Outcome]]:
         busy = [c for c in candidates if self._submitter.busy(c.market_name, c.account)]
         free = [c for c in candidates if not self._submitter.busy(c.market_name, c.account)]
         plans, rejected = self._planning.block(free, self._books.view, landing)
-        outcomes = [_rejected(c, head, "in_flight", "") for c in busy]
-        return plans, outcomes + [_rejected(no.candidate, head, no.reason, no.detail) for no in rejected]
+        outcomes = [_rejected(c, landing, "in_flight", "") for c in busy]
+        return plans, outcomes + [_rejected(no.candidate, landing, no.reason, no.detail) for no in rejected]
 
     async def _simulate(
         self, plans: Sequence[Prediction], landing: Landing, outcomes: list[Outcome]
@@ -153,7 +153,7 @@ class Pipeline:
             if simulation.ok:
                 proven.append((plan, call, simulation))
             else:
-                outcomes.append(_skipped(plan, self._books.head, "simulation_failed", simulation.error))
+                outcomes.append(_skipped(plan, landing, "simulation_failed", simulation.error))
         return proven
 
     def _bid(self, proven: list[tuple[Prediction, bytes, Simulation]], landing: Landing, outcomes: list[Outcome]) -> list[Job]:
@@ -162,15 +162,15 @@ class Pipeline:
             try:
                 jobs.append(Job(plan, call, simulation, self._policy.bid(plan, simulation.gas_used, landing)))
             except Skip as skip:
-                outcomes.append(_skipped(plan, self._books.head, skip.reason, skip.detail))
+                outcomes.append(_skipped(plan, landing, skip.reason, skip.detail))
         return jobs
 
 
-def _rejected(candidate: Candidate, head: Head, reason: str, detail: str) -> Outcome:
+def _rejected(candidate: Candidate, landing: Landing, reason: str, detail: str) -> Outcome:
     health_factor_wad = candidate.health.health_factor_wad
-    return Outcome(head.number, candidate.market_name, candidate.account, Verdict.SKIPPED, reason, health_factor_wad, detail=detail)
+    return Outcome(landing.number, candidate.market_name, candidate.account, Verdict.SKIPPED, reason, health_factor_wad, detail=detail)
 
 
-def _skipped(prediction: Prediction, head: Head, reason: str, detail: str = "") -> Outcome:
+def _skipped(prediction: Prediction, landing: Landing, reason: str, detail: str = "") -> Outcome:
     plan = prediction.plan
-    return Outcome(head.number, plan.market, plan.account, Verdict.SKIPPED, reason, detail=detail)
+    return Outcome(landing.number, plan.market, plan.account, Verdict.SKIPPED, reason, detail=detail)

@@ -334,7 +334,7 @@ class Verdict(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """The end of one candidate at one block, with its reason."""
+    """The end of one candidate, with its reason. `block`: the one it was meant to land in."""
 
     block: int
     market: str

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from keeper.errors import Skip
 from keeper.types import Bid, Landing, Prediction
 
-GAS_HEADROOM_PERCENT = 120
-"""Gas limit as a share of the simulated gas: the state may differ a little in the block it lands in."""
+GAS_HEADROOM_PERCENT = 150
+"""Gas limit as a share of the simulated gas: the pools may have moved in the block it lands in, and unused gas costs nothing."""
 
 
 @dataclass(frozen=True, slots=True)

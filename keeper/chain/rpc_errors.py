@@ -18,6 +18,7 @@ EXECUTION = (
     "vm execution error",
     "execution halted",
     "opcodenotfound",
+    "evm error",
 )
 RATE_LIMIT = (
     "rate limit",

@@ -10,6 +10,11 @@ MIN_PROFIT_BPS = 9_900
 """On-chain floor as a share of the predicted profit: interest until the block it lands in may move it a little, a sandwich may not."""
 
 
+def floor_of(prediction: Prediction) -> int:
+    """The least profit with which the executor does not revert."""
+    return prediction.profit * MIN_PROFIT_BPS // 10_000
+
+
 def calldata(prediction: Prediction, predictor: Predictor, executor: Address) -> bytes:
     """`Executor.execute(…)` for this plan: guard, funding, the liquidation and the sales, the floor, the tokens to forward."""
     plan = prediction.plan
@@ -23,7 +28,7 @@ def calldata(prediction: Prediction, predictor: Predictor, executor: Address) ->
         _zero_for_one(prediction),
         steps,
         plan.profit_token,
-        prediction.profit * MIN_PROFIT_BPS // 10_000,
+        floor_of(prediction),
         sorted(touched - {plan.profit_token}),
     )
 

@@ -12,6 +12,7 @@ from typing import Any
 
 import orjson
 
+from keeper.execution.calls import floor_of
 from keeper.execution.engine import TxEngine
 from keeper.execution.states import State
 from keeper.execution.submission import Intent, Receipt, Resolved, Submission
@@ -36,9 +37,18 @@ HeadOf = Callable[[Hash], Awaitable[Head | None]]
 class Desk:
     """Implements the pipeline's `Submitter` and `Settling`."""
 
-    def __init__(self, engine: TxEngine, settler: Settler, ledger: Ledger, executor: Address, limits: DeskLimits, head_of: HeadOf) -> None:
+    def __init__(
+        self,
+        engine: TxEngine,
+        settler: Settler,
+        ledger: Ledger,
+        executor: Address,
+        limits: DeskLimits,
+        head_of: HeadOf,
+        tell: Callable[[Sequence[Settled]], None],
+    ) -> None:
         self._engine, self._settler, self._ledger = engine, settler, ledger
-        self._executor, self._limits, self._head_of = executor, limits, head_of
+        self._executor, self._limits, self._head_of, self._tell = executor, limits, head_of, tell
 
     def busy(self, market: str, account: Address) -> bool:
         return self._engine.in_flight(market, account)
@@ -65,7 +75,7 @@ class Desk:
     def _intent(self, job: Job, landing: Landing) -> Intent:
         prediction = job.prediction
         plan = prediction.plan
-        note = {"plan": dump_plan(plan), "gas": job.simulation.gas_used, "profit": str(prediction.profit)}
+        note = {"plan": dump_plan(plan), "gas": job.simulation.gas_used, "floor": str(floor_of(prediction))}
         return Intent(
             to=self._executor,
             data=job.data,
@@ -95,6 +105,7 @@ class Desk:
         await self._ledger.reverse([submission.tx for submission in taken_back], head)
         await self._ledger.append([row_of(result) for result, _ in settled])
         await self._engine.acknowledge(news)
+        self._tell([result for result, _ in settled])
         ended = [item.submission for item in news if item.state in {State.DROPPED, State.REPLACED, State.CANCELLED}]
         return (
             [_settled_outcome(result, submission) for result, submission in settled]
@@ -135,6 +146,7 @@ def _landed(submission: Submission, receipt: Receipt) -> Landed:
         plan=plan_of(submission),
         succeeded=receipt.ok,
         logs=receipt.logs,
+        floor=int(_note(submission)["floor"]),
         gas_predicted=_note(submission)["gas"],
         gas_used=receipt.gas_used,
         gas_price_wei=receipt.effective_gas_price_wei,

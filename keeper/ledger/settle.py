@@ -21,13 +21,15 @@ from keeper.types import Address, Hash, Head, Log, Plan, Prediction, Verdict
 
 @dataclass(frozen=True, slots=True)
 class Landed:
-    """One of our transactions with its receipt. `gas_predicted`: what the simulation said, in gas."""
+    """One of our transactions with its receipt. `floor`: the least profit with which it does not revert; `gas_predicted`: what the
+    simulation said, in gas."""
 
     tx: Hash
     tx_index: int
     plan: Plan
     succeeded: bool
     logs: tuple[Log, ...]
+    floor: int
     gas_predicted: int
     gas_used: int
     gas_price_wei: int
@@ -137,7 +139,9 @@ def _verdict(item: Landed, prediction: Prediction | None, why_not: str) -> tuple
     """Won as predicted, or lost because the state it met allows it no longer, or reverted although it should have worked."""
     if item.succeeded:
         return Verdict.WON, "" if prediction else f"unpredicted: {why_not}"
-    return (Verdict.REVERTED, "unexplained") if prediction else (Verdict.LOST, why_not)
+    if prediction is None:
+        return Verdict.LOST, why_not
+    return (Verdict.LOST, "below_floor") if prediction.profit < item.floor else (Verdict.REVERTED, "unexplained")
 
 
 def _by_transaction(logs: Sequence[Log], mine: Mapping[Hash, Landed]) -> list[tuple[Hash, tuple[Log, ...]]]:

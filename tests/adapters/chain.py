@@ -22,7 +22,7 @@ class NodeReader:
 
     def __init__(self, url: str, session: aiohttp.ClientSession) -> None:
         self._url = url
-        self._session = session
+        self.session = session
 
     async def call(self, read: Read, block: Block = "latest") -> bytes:
         reply = (await self.calls([read], block))[0]
@@ -65,7 +65,7 @@ class NodeReader:
         for start in range(0, len(calls), BATCH):
             part = calls[start : start + BATCH]
             body = [{"jsonrpc": "2.0", "id": i, "method": method, "params": params} for i, (method, params) in enumerate(part)]
-            async with self._session.post(self._url, data=orjson.dumps(body), headers={"content-type": "application/json"}) as reply:
+            async with self.session.post(self._url, data=orjson.dumps(body), headers={"content-type": "application/json"}) as reply:
                 found += sorted(orjson.loads(await reply.read()), key=lambda answer: int(answer["id"]))
         return found
 

@@ -216,7 +216,7 @@ async def _liquidate(run: Run) -> None:
         run.seen["fills"] += 1
         run.seen["bad debts"] += fill.bad_debt
         gas = int(str(receipt["gasUsed"]), 16)
-        assert gas * 0.6 < run.market(name).gas(fill) < gas * 1.6
+        assert gas * 0.4 < run.market(name).gas(fill) < gas * 1.6
         run.seen["same asset"] += fill.debt_token == fill.collateral_token
 
 

@@ -28,7 +28,7 @@ PHRASES = [
     ("replacement transaction underpriced", SendResult.REFUSED, "replacement_underpriced"),
     ("INTERNAL_ERROR: could not replace existing tx", SendResult.REFUSED, "replacement_underpriced"),  # Erigon
     (
-        "Transaction gas price supplied is too low. There is another transaction with same nonce in the queue.",
+        "Transaction gas price is too low. There is another transaction with same nonce.",
         SendResult.REFUSED,
         "replacement_underpriced",
     ),
