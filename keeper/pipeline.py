@@ -99,6 +99,7 @@ class Pipeline:
         self._simulator, self._policy, self._submitter, self._settling = simulator, policy, submitter, settling
         self._sink, self._landing, self._report, self._now_s = sink, landing, report, now_s
         self._woken = asyncio.Event()
+        self._turn = asyncio.Lock()
 
     async def run(self, blocks: int | None = None) -> None:
         """Run until cancelled, or until `blocks` heads have been worked on."""
@@ -109,7 +110,8 @@ class Pipeline:
 
     async def _follow(self) -> None:
         async for update in self._feed.updates():
-            await self._books.advance(update)  # feed, book
+            async with self._turn:
+                await self._books.advance(update)  # feed, book
             await self._sink.record(await self._settling.settle(update))  # settle
             self._woken.set()
 
@@ -118,18 +120,20 @@ class Pipeline:
         while blocks is None or done < blocks:
             await self._woken.wait()
             self._woken.clear()
-            await self.on_head(self._books.head)
+            await self.on_newest()
             done += 1
 
-    async def on_head(self, head: Head) -> None:
-        """All there is to do about one head."""
+    async def on_newest(self) -> None:
+        """All there is to do about the newest head."""
         started = self._now_s()
-        landing = self._landing(head)
-        candidates = self._watcher.candidates(self._books.view, landing.timestamp_s)  # scan
-        plans, outcomes = self._plan(candidates, landing)
+        async with self._turn:  # never on half an update
+            head = self._books.head
+            landing = self._landing(head)
+            candidates = self._watcher.candidates(self._books.view, landing.timestamp_s)  # scan
+            plans, outcomes = self._plan(candidates, landing)
         proven = await self._simulate(plans, landing, outcomes)
         jobs = self._bid(proven, landing, outcomes)
-        if self._books.head.number > head.number:  # its block has come and gone
+        if self._books.head.number >= landing.number:  # its block has come and gone
             outcomes += [_skipped(job.prediction, landing, "late") for job in jobs]
         else:
             outcomes += await self._submitter.submit(jobs, landing)

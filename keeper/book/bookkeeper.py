@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Protocol
 
 from keeper.book.book import Book, Follow, JournalEntry
@@ -24,7 +24,7 @@ class BlockStore(Protocol):
     """Where the book survives a restart."""
 
     async def save_update(
-        self, undone: Sequence[Head], applied: Sequence[JournalEntry], cells: Sequence[Write], cursors: dict[str, tuple[int, Hash]]
+        self, undone: Sequence[Head], applied: Sequence[JournalEntry], cells: Sequence[Write], cursors: Mapping[str, tuple[int, Hash]]
     ) -> None:
         """One transaction: the cells as they are now, the journal, and each source's cursor."""
         ...

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping
 from typing import Protocol
 
 from keeper.book.book import FOLLOWED, Book
-from keeper.book.bookkeeper import BlockReader
+from keeper.book.bookkeeper import BlockReader, BlockStore
 from keeper.book.indexer import Indexer, Progress
 from keeper.book.store import Cursors, Snapshot
 from keeper.errors import Transient
@@ -23,7 +23,7 @@ class ResumeReader(BlockReader, Protocol):
     async def header(self, block: int | Hash) -> Head | None: ...
 
 
-class ResumeStore(Protocol):
+class ResumeStore(BlockStore, Protocol):
     async def load(self) -> Snapshot: ...
 
     async def save_backfill(self, writes: Iterable[Write], cursors: Cursors, base: Head | None = None) -> None: ...

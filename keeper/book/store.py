@@ -84,7 +84,7 @@ class BookStore:
     """`book.sqlite`."""
 
     def __init__(self, database: Database, journal_blocks: int = JOURNAL_BLOCKS) -> None:
-        self._database = database
+        self.database = database
         self._journal_blocks = journal_blocks
 
     @classmethod
@@ -93,12 +93,12 @@ class BookStore:
         return cls(await Database.open(path, chain_id, BOOK_FILE, read_only))
 
     async def close(self) -> None:
-        await self._database.close()
+        await self.database.close()
 
     async def load(self) -> Snapshot:
         """Raises Halt when the content is corrupt."""
         try:
-            cells, blocks, cursors = await self._database.read(_rows)
+            cells, blocks, cursors = await self.database.read(_rows)
             return Snapshot(
                 [(name, decode_key(key), int(value)) for name, key, value in cells],
                 tuple(JournalEntry(_head(block), decode_undo(block.undo)) for block in blocks if block.undo is not None),
@@ -106,7 +106,7 @@ class BookStore:
                 {source: (number, Hash(hash_)) for source, number, hash_ in cursors},
             )
         except (ValueError, TypeError, LookupError):
-            raise self._database.broken("is corrupt") from None
+            raise self.database.broken("is corrupt") from None
 
     async def save_update(self, undone: Sequence[Head], applied: Sequence[JournalEntry], cells: Sequence[Write], cursors: Cursors) -> None:
         """One transaction: undone blocks leave the journal, applied ones join it, `cells` get the values they have now."""
@@ -117,7 +117,7 @@ class BookStore:
             await self._prune(connection, applied)
             await _put(connection, cells, cursors)
 
-        await self._database.write(save)
+        await self.database.write(save)
 
     async def save_backfill(self, writes: Iterable[Write], cursors: Cursors, base: Head | None = None) -> None:
         """One transaction for many cells. With `base`, the journal starts anew on that block."""
@@ -128,7 +128,7 @@ class BookStore:
                 await connection.execute(insert(JOURNAL), [_block(base, None)])
             await _put(connection, writes, cursors)
 
-        await self._database.write(save)
+        await self.database.write(save)
 
     async def _prune(self, connection: AsyncConnection, applied: Sequence[JournalEntry]) -> None:
         """The newest block out of reach becomes the base; the ones below it go."""

@@ -81,6 +81,7 @@ class AdversarialNode:
         self._changes = list(changes)
         self._rng = rng
         self.mailbox: Mailbox | None = None
+        self._listened = asyncio.Event()
 
     @property
     def settled(self) -> bool:
@@ -89,7 +90,16 @@ class AdversarialNode:
     async def run(self, mailbox: Mailbox) -> None:
         self.mailbox = mailbox
         mailbox.put(None)
+        self._listened.set()
         await asyncio.Event().wait()
+
+    async def announce(self, head: Head) -> None:
+        """One notice, and time for the feed to act on it."""
+        await self._listened.wait()
+        assert self.mailbox is not None
+        self.mailbox.put(head)
+        for _ in range(20):
+            await asyncio.sleep(0)
 
     async def _instant(self) -> None:
         """Time passes: the chain may change, with a right, a wrong or no notice."""

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import Literal
 
 from keeper.chain.fees import next_base_fee
 from keeper.chain.reader import NodeReader
@@ -12,11 +14,12 @@ from keeper.chain.relay import PublicRelay
 from keeper.chain.rpc import Rpc
 from keeper.devnet import Devnet
 from keeper.devnet.names import OPERATOR_KEY
+from keeper.errors import Transient
 from keeper.execution.engine import ChainReader, Limits, TxEngine
 from keeper.execution.outbox import Outbox
 from keeper.execution.receipts import NodeReceipts
 from keeper.execution.signer import Signer
-from keeper.execution.submission import Intent, Resolved, Submission
+from keeper.execution.submission import Intent, Receipt, Resolved, Submission
 from keeper.ledger.ledger import Ledger
 from keeper.ports import Relay
 from keeper.secret import Secret
@@ -64,17 +67,60 @@ class Leaky(Wire):
         return Sent(SendResult.UNKNOWN, "no answer")
 
 
+class Refusing(Wire):
+    """A strict relay: it takes nothing, for a reason that is the transaction's own fault."""
+
+    async def send(self, raw: bytes, tx: Hash) -> Sent:
+        self.passed.append(tx)
+        return Sent(SendResult.REFUSED, "gas_limit")
+
+
+class Hanging(Wire):
+    """The node takes it; the answer comes when `answer` is set."""
+
+    def __init__(self, relay: Relay) -> None:
+        super().__init__(relay)
+        self.asked, self.answer = asyncio.Event(), asyncio.Event()
+
+    async def send(self, raw: bytes, tx: Hash) -> Sent:
+        sent = await super().send(raw, tx)
+        self.asked.set()
+        await self.answer.wait()
+        return sent
+
+
+class Chain:
+    """The chain as a node tells it that may be away, or behind."""
+
+    def __init__(self, inner: ChainReader) -> None:
+        self._inner = inner
+        self.away = False
+        self.behind = 0
+
+    async def nonce(self, address: Address, tag: Literal["latest", "pending"] = "latest") -> int:
+        if self.away:
+            raise Transient("the node is away")
+        return await self._inner.nonce(address, tag) - self.behind
+
+    async def receipt(self, tx: Hash) -> Receipt | None:
+        return (await self.receipts([tx]))[0]
+
+    async def receipts(self, txs: Sequence[Hash]) -> list[Receipt | None]:
+        return [None] * len(txs) if self.behind else await self._inner.receipts(txs)
+
+
 class Rig:
     """One process of the keeper: engine, outbox and ledger on one folder."""
 
-    def __init__(self, net: Devnet, rpc: Rpc, ledger: Ledger, relay: Relay | None, chain: ChainReader | None, limits: Limits) -> None:
+    def __init__(self, net: Devnet, rpc: Rpc, ledger: Ledger, relay: Relay | None) -> None:
         self.net, self.ledger = net, ledger
         self.node = PublicRelay(rpc)
         self.wire = Wire(relay or self.node)
         self.receipts = NodeReceipts(rpc)
+        self.chain = Chain(self.receipts)
         self.reader = NodeReader(rpc)
         self.outbox = Outbox(ledger.database, net.chain_id, SIGNER.address)
-        self.engine = TxEngine(self.outbox, SIGNER, self.wire, chain or self.receipts, next_base_fee, limits)
+        self.engine = TxEngine(self.outbox, SIGNER, self.wire, self.chain, next_base_fee, LIMITS)
 
     async def mine(self, blocks: int = 1) -> list[Resolved]:
         """Mine, and follow each head; the news of the last."""
@@ -100,24 +146,20 @@ class Rig:
 
 
 @asynccontextmanager
-async def rig(
-    net: Devnet, folder: Path, relay: Relay | None = None, chain: ChainReader | None = None, limits: Limits = LIMITS
-) -> AsyncIterator[Rig]:
+async def rig(net: Devnet, folder: Path, relay: Relay | None = None) -> AsyncIterator[Rig]:
     """A process that has recovered."""
-    async with stopped(net, folder, relay, chain, limits) as it:
+    async with stopped(net, folder, relay) as it:
         await it.engine.recover(await it.head())
         yield it
 
 
 @asynccontextmanager
-async def stopped(
-    net: Devnet, folder: Path, relay: Relay | None = None, chain: ChainReader | None = None, limits: Limits = LIMITS
-) -> AsyncIterator[Rig]:
+async def stopped(net: Devnet, folder: Path, relay: Relay | None = None) -> AsyncIterator[Rig]:
     """A process that has its files open but has done nothing yet."""
     rpc = Rpc(net.rpc, "devnet", retries=0)
     ledger = await Ledger.open(folder / "ledger.sqlite", net.chain_id)
     try:
-        yield Rig(net, rpc, ledger, relay, chain, limits)
+        yield Rig(net, rpc, ledger, relay)
     finally:
         await ledger.close()
         await rpc.close()

@@ -4,18 +4,30 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import Sequence
 from pathlib import Path
-from typing import Literal
 
 import pytest
 
 from keeper.devnet import Devnet
-from keeper.errors import Halt, Transient
+from keeper.errors import Halt
 from keeper.execution.states import State
-from keeper.execution.submission import Receipt
-from keeper.types import Address, Hash, Sent
-from tests.execution.rig import GWEI, SIGNER, SINK, Deaf, Leaky, account, intent, raise_base_fee, rig, states, stopped, take_nonces
+from keeper.types import Hash, Sent
+from tests.execution.rig import (
+    GWEI,
+    SIGNER,
+    SINK,
+    Deaf,
+    Hanging,
+    Leaky,
+    Refusing,
+    account,
+    intent,
+    raise_base_fee,
+    rig,
+    states,
+    stopped,
+    take_nonces,
+)
 
 
 async def test_twenty_transactions_in_flight_all_land_in_one_block(net: Devnet, tmp_path: Path) -> None:
@@ -142,30 +154,53 @@ async def test_a_dropped_transaction_is_sent_again_after_three_blocks(net: Devne
 
 
 async def test_while_the_node_is_away_nothing_is_decided_and_nothing_lost(net: Devnet, tmp_path: Path) -> None:
-    class Away:
-        async def nonce(self, address: Address, tag: Literal["latest", "pending"] = "latest") -> int:
-            if self.count:
-                raise Transient("the node is away")
-            return await inner.nonce(address, tag)
-
-        async def receipt(self, tx: Hash) -> Receipt | None:
-            return await inner.receipt(tx)
-
-        async def receipts(self, txs: Sequence[Hash]) -> list[Receipt | None]:
-            return await inner.receipts(txs)
-
-        count = 0
-
-    away = Away()
-    async with stopped(net, tmp_path, chain=away) as it:
-        inner = it.receipts
-        await it.engine.recover(await it.head())
+    async with rig(net, tmp_path) as it:
         [sent] = await it.submit(intent(1))
-        away.count = 1
+        it.chain.away = True
         assert await it.mine() == []
         assert it.now(sent).state is State.SENT
-        away.count = 0
+        it.chain.away = False
         assert states(await it.engine.on_head(await it.head())) == [State.INCLUDED]
+
+
+async def test_a_node_that_lags_does_not_make_us_use_a_nonce_again(net: Devnet, tmp_path: Path) -> None:
+    async with rig(net, tmp_path) as it:
+        [first] = await it.submit(intent(1))
+        await it.engine.acknowledge(await it.mine())
+        it.chain.behind = 1
+        await it.engine.on_head(await it.head())
+        [second] = await it.submit(intent(2))
+        assert (second.nonce, second.state) == (first.nonce + 1, State.SENT)
+
+
+async def test_a_head_that_comes_while_a_send_hangs_does_not_send_it_again(net: Devnet, tmp_path: Path) -> None:
+    async with rig(net, tmp_path) as it:
+        it.wire.relay = slow = Hanging(it.node)
+        task = asyncio.create_task(it.submit(intent(1)))
+        await slow.asked.wait()
+        await it.engine.on_head(await it.head())
+        assert len(it.wire.passed) == 1
+        slow.answer.set()
+        assert [s.state for s in await task] == [State.SENT]
+
+
+async def test_a_transaction_that_lands_before_the_relay_answers_stays_included(net: Devnet, tmp_path: Path) -> None:
+    async with rig(net, tmp_path) as it:
+        it.wire.relay = slow = Hanging(it.node)
+        task = asyncio.create_task(it.submit(intent(1)))
+        await slow.asked.wait()
+        assert states(await it.mine()) == [State.INCLUDED]
+        slow.answer.set()
+        assert [s.state for s in await task] == [State.INCLUDED]
+
+
+async def test_news_older_than_any_reorg_is_still_delivered_after_a_restart(net: Devnet, tmp_path: Path) -> None:
+    async with rig(net, tmp_path) as it:
+        await it.submit(intent(1))
+        news = await it.mine()
+    await net.request("anvil_mine", hex(300), hex(12))
+    async with stopped(net, tmp_path) as it:
+        assert await it.engine.recover(await it.head()) == news
 
 
 # --- refusals
@@ -207,6 +242,33 @@ async def test_a_hole_below_others_in_flight_is_filled_at_once(net: Devnet, tmp_
         news = await it.mine()
         assert states(news) == [State.INCLUDED] * 3
         assert [n.submission.is_cancel for n in news] == [False, False, True]
+
+
+async def test_a_refusal_of_the_second_attempt_proves_nothing_so_the_nonce_stays_taken(net: Devnet, tmp_path: Path) -> None:
+    async with rig(net, tmp_path) as it:
+        it.wire.relay = Deaf(it.node)
+        [doubtful] = await it.submit(intent(1))
+        it.wire.relay = Refusing(it.node)
+        await it.engine.on_head(await it.head())
+        assert it.now(doubtful).state is State.UNKNOWN
+        it.wire.relay = it.node
+        [next_] = await it.submit(intent(2))
+        assert next_.nonce == doubtful.nonce + 1
+        assert states(await it.mine()) == [State.INCLUDED] * 2
+
+
+async def test_a_dropped_one_that_no_relay_takes_again_is_cancelled_at_the_next_head(net: Devnet, tmp_path: Path) -> None:
+    async with rig(net, tmp_path) as it:
+        [sent] = await it.submit(intent(1))
+        await net.request("anvil_dropTransaction", sent.tx)
+        it.wire.relay = Refusing(it.node)
+        await it.mine(3)
+        it.wire.relay = it.node
+        await it.mine()
+        [cancel] = [s for s in it.outbox.unresolved() if s.is_cancel]
+        assert (cancel.nonce, cancel.replaces, cancel.state) == (sent.nonce, sent.id, State.SENT)
+        news = await it.mine()
+        assert {n.submission.id: n.state for n in news} == {sent.id: State.CANCELLED, cancel.id: State.INCLUDED}
 
 
 async def test_a_nonce_used_behind_our_back_costs_one_refusal_and_no_block(net: Devnet, tmp_path: Path) -> None:

@@ -19,7 +19,7 @@ from keeper.execution.states import State
 from keeper.execution.submission import Receipt
 from keeper.ledger.ledger import Ledger
 from keeper.types import Address, Hash, Sent
-from tests.execution.rig import SIGNER, Deaf, Rig, intent, rig, stopped
+from tests.execution.rig import SIGNER, Hanging, Rig, intent, rig, stopped
 
 
 class Killed(BaseException):
@@ -167,19 +167,11 @@ async def test_a_process_that_dies_twice_still_ends_right(net: Devnet, tmp_path:
 
 
 async def test_a_cancelled_submit_is_as_safe_as_a_kill(net: Devnet, tmp_path: Path) -> None:
-    class Hanging(Deaf):
-        async def send(self, raw: bytes, tx: Hash) -> Sent:
-            await super().send(raw, tx)
-            hanging.set()
-            await asyncio.Event().wait()
-            raise AssertionError
-
-    hanging = asyncio.Event()
     async with rig(net, tmp_path) as it:
         first_nonce = await it.nonce()
-        it.wire.relay = Hanging(it.node)
+        it.wire.relay = slow = Hanging(it.node)
         task = asyncio.create_task(it.submit(intent(0), intent(1)))
-        await hanging.wait()
+        await slow.asked.wait()
         task.cancel()
         with pytest.raises(asyncio.CancelledError):
             await task

@@ -116,3 +116,28 @@ async def test_one_dropped_for_a_strangers_sake_is_open_again_when_the_strangers
         news = await it.engine.on_head(await reorg(it, 2), [old.hash, old.parent_hash])
         assert states(news) == [State.REORGED_OUT]
         assert states(await it.mine()) == [State.INCLUDED]
+
+
+async def test_a_strangers_block_undone_while_we_were_down_opens_ours_again(net: Devnet, tmp_path: Path) -> None:
+    async with rig(net, tmp_path) as it:
+        it.wire.relay = Leaky(it.node)
+        await it.submit(intent(0))
+        await take_nonces(net, 1)
+        await it.engine.on_head(await it.head())
+        await it.engine.acknowledge(await it.mine())
+        await reorg(it, 2)
+    async with stopped(net, tmp_path) as it:
+        assert states(await it.engine.recover(await it.head())) == [State.REORGED_OUT]
+        assert states(await it.mine()) == [State.INCLUDED]
+
+
+async def test_acknowledging_news_of_an_undone_block_does_not_swallow_the_news_of_the_new_one(net: Devnet, tmp_path: Path) -> None:
+    async with rig(net, tmp_path) as it:
+        [sent] = await it.submit(intent(0))
+        stale = await it.mine()
+        old = await it.head()
+        fresh = await it.engine.on_head(await reorg(it, 1, sent.raw), [old.hash])
+        await it.engine.acknowledge(stale)
+        assert await it.mine() == fresh
+        await it.engine.acknowledge(fresh)
+        assert await it.mine() == []

@@ -62,7 +62,7 @@ def _change(deployment: Deployment, cells: Cells, log: Log, view: View, account:
     before = view.get(cells.debt, (reserve, account))
     after = rules.tokens.debt_after(before, change, index)
     writes = cells.move(view, "debt", reserve, account, after)
-    if change > 0 and not before:
+    if change > 0:
         writes.append(flag(cells, view, account, reserve, DEBT_BIT, on=True))
     if change < 0 and rules.debt_free(-change, rules.tokens.debt_balance(before, index), after):
         writes.append(flag(cells, view, account, reserve, DEBT_BIT, on=False))

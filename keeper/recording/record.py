@@ -1,0 +1,172 @@
+"""What sits at the pipeline's seams while it is recorded, or replayed: the same wrappers, with a recorder or a player behind them."""
+
+from __future__ import annotations
+
+import json
+from collections import defaultdict, deque
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
+from typing import Any, Literal, Protocol, TypeVar
+
+from keeper.book.book import JournalEntry
+from keeper.book.resume import ResumeReader, ResumeStore
+from keeper.book.store import Cursors, Snapshot
+from keeper.errors import Halt
+from keeper.pipeline import Submitter
+from keeper.ports import Feed, Simulator
+from keeper.recording.tape import Tape, plain, shaped
+from keeper.types import Address, ChainUpdate, Hash, Head, Job, Landing, Log, LogFilter, Outcome, Read, Simulation, Write
+
+T = TypeVar("T")
+BlockId = int | Hash | Literal["latest"]
+
+
+class Deck(Protocol):
+    """A recorder asks and keeps the reply; a player gives the kept reply and asks nobody."""
+
+    async def reply(self, kind: str, asked: object, shape: Any, ask: Callable[[], Awaitable[Any]]) -> Any: ...
+
+    def answer(self, kind: str, asked: object, ask: Callable[[], T]) -> T: ...
+
+
+class Recorder:
+    def __init__(self, tape: Tape) -> None:
+        self.tape = tape
+
+    async def reply(self, kind: str, asked: object, shape: Any, ask: Callable[[], Awaitable[Any]]) -> Any:
+        reply = await ask()
+        self.tape.write(kind, [plain(asked), plain(reply)])
+        return reply
+
+    def answer(self, kind: str, asked: object, ask: Callable[[], T]) -> T:
+        answer = ask()
+        self.tape.write(kind, [plain(asked), plain(answer)])
+        return answer
+
+
+class Player:
+    """Replies by question, in the order in which they were given. Raises Halt when asked what was never asked."""
+
+    def __init__(self, entries: Iterable[tuple[str, Any]]) -> None:
+        self._kept: dict[tuple[str, str], deque[Any]] = defaultdict(deque)
+        for kind, value in entries:
+            if isinstance(value, list) and len(value) == 2:
+                self._kept[kind, json.dumps(value[0])].append(value[1])
+
+    async def reply(self, kind: str, asked: object, shape: Any, ask: Callable[[], Awaitable[Any]]) -> Any:
+        return shaped(shape, self._next(kind, asked))
+
+    def answer(self, kind: str, asked: object, ask: Callable[[], T]) -> T:
+        kept: T = self._next(kind, asked)
+        return kept
+
+    def _next(self, kind: str, asked: object) -> Any:
+        kept = self._kept[kind, json.dumps(plain(asked))]
+        if not kept:
+            raise Halt(f"the replay asks what the recorded run did not: {kind}")
+        return kept.popleft()
+
+
+class TapedReader:
+    """A node behind a deck; a player needs none."""
+
+    def __init__(self, deck: Deck, reader: ResumeReader | None) -> None:
+        self._deck, self._reader = deck, reader
+
+    async def call(self, read: Read, block: BlockId = "latest") -> bytes:
+        reply: bytes = await self._deck.reply("call", (read, block), bytes, lambda: self._node.call(read, block))
+        return reply
+
+    async def calls(self, reads: Sequence[Read], block: BlockId = "latest") -> list[bytes | None]:
+        shape = list[bytes | None]
+        reply: list[bytes | None] = await self._deck.reply("calls", (reads, block), shape, lambda: self._node.calls(reads, block))
+        return reply
+
+    async def code(self, address: Address) -> bytes:
+        reply: bytes = await self._deck.reply("code", address, bytes, lambda: self._node.code(address))
+        return reply
+
+    async def head(self) -> Head:
+        reply: Head = await self._deck.reply("head", None, Head, lambda: self._node.head())
+        return reply
+
+    async def header(self, block: int | Hash) -> Head | None:
+        reply: Head | None = await self._deck.reply("header", block, Head | None, lambda: self._node.header(block))
+        return reply
+
+    async def logs(self, filters: Sequence[LogFilter], from_block: int, to_block: int) -> list[Log]:
+        asked = (from_block, to_block, _followed(filters))
+        reply: list[Log] = await self._deck.reply("logs", asked, list[Log], lambda: self._node.logs(filters, from_block, to_block))
+        return reply
+
+    async def logs_of_block(self, filters: Sequence[LogFilter], head: Head) -> tuple[Log, ...]:
+        return (await self.logs_of_blocks(filters, [head]))[0]
+
+    async def logs_of_blocks(self, filters: Sequence[LogFilter], heads: Sequence[Head]) -> list[tuple[Log, ...]]:
+        asked = ([head.hash for head in heads], _followed(filters))
+        shape = list[tuple[Log, ...]]
+        reply: list[tuple[Log, ...]] = await self._deck.reply("block_logs", asked, shape, lambda: self._node.logs_of_blocks(filters, heads))
+        return reply
+
+    @property
+    def _node(self) -> ResumeReader:
+        if self._reader is None:
+            raise Halt("a replay has no node")
+        return self._reader
+
+
+class TapedStore:
+    """The snapshot a run started from. Saving goes on as before; a replay saves nothing."""
+
+    def __init__(self, deck: Deck, store: ResumeStore | None) -> None:
+        self._deck, self._store = deck, store
+
+    async def load(self) -> Snapshot:
+        reply: Snapshot = await self._deck.reply("snapshot", None, Snapshot, lambda: self._store.load())  # type: ignore[union-attr]
+        return reply
+
+    async def save_update(self, undone: Sequence[Head], applied: Sequence[JournalEntry], cells: Sequence[Write], cursors: Cursors) -> None:
+        if self._store is not None:
+            await self._store.save_update(undone, applied, cells, cursors)
+
+    async def save_backfill(self, writes: Iterable[Write], cursors: Cursors, base: Head | None = None) -> None:
+        if self._store is not None:
+            await self._store.save_backfill(writes, cursors, base)
+
+
+class RecordedFeed:
+    """Updates as the pipeline got them."""
+
+    def __init__(self, tape: Tape, feed: Feed) -> None:
+        self._tape, self._feed = tape, feed
+
+    async def updates(self) -> AsyncIterator[ChainUpdate]:
+        async for update in self._feed.updates():
+            self._tape.write("update", update)
+            yield update
+
+
+class TapedSimulator:
+    def __init__(self, deck: Deck, simulator: Simulator | None) -> None:
+        self._deck, self._simulator = deck, simulator
+
+    async def simulate(self, calls: Sequence[bytes], landing: Landing) -> list[Simulation]:
+        ask = lambda: self._simulator.simulate(calls, landing)  # type: ignore[union-attr]  # noqa: E731
+        reply: list[Simulation] = await self._deck.reply("simulate", (calls, landing), list[Simulation], ask)
+        return reply
+
+
+class TapedSubmitter:
+    """What is in flight decides what is planned, so it is consumed like any reply. A replay sends nothing."""
+
+    def __init__(self, deck: Deck, submitter: Submitter | None) -> None:
+        self._deck, self._submitter = deck, submitter
+
+    def busy(self, market: str, account: Address) -> bool:
+        return self._deck.answer("busy", (market, account), lambda: self._submitter.busy(market, account))  # type: ignore[union-attr]
+
+    async def submit(self, jobs: Sequence[Job], landing: Landing) -> list[Outcome]:
+        return [] if self._submitter is None else await self._submitter.submit(jobs, landing)
+
+
+def _followed(filters: Sequence[LogFilter]) -> list[str]:
+    return sorted(f.address for f in filters)
