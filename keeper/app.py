@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Mapping, Sequence
-from contextlib import asynccontextmanager
+from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass
 from importlib.metadata import entry_points
 from pathlib import Path
@@ -15,7 +15,7 @@ from typing import Any
 from keeper.book.book import Book
 from keeper.book.bookkeeper import Bookkeeper
 from keeper.book.indexer import Progress
-from keeper.book.resume import Resume
+from keeper.book.resume import Resume, ResumeReader, ResumeStore
 from keeper.book.store import BookStore, Glimpse
 from keeper.chain.codec import topic
 from keeper.chain.feed import ChainFeed
@@ -30,7 +30,8 @@ from keeper.errors import ConfigError
 from keeper.planning.planner import Planner
 from keeper.planning.predict import Predictor
 from keeper.planning.routing import Router
-from keeper.ports import Adapter, FlashLender, LogSource, Market, Venue, View
+from keeper.ports import Adapter, FlashLender, LogSource, Market, Reader, Venue, View
+from keeper.recording.record import Deck, TapedReader, TapedStore
 from keeper.risk.watch import Watch
 from keeper.types import Address, ChainUpdate, Head, Landing, LogFilter
 
@@ -39,18 +40,15 @@ STALL_BLOCKS = 5
 REORG_BLOCKS = 256
 
 
-@dataclass(frozen=True, slots=True)
-class Chain:
-    """One chain, read: its node, its markets and venues, and a book in step with it."""
+@dataclass(frozen=True)
+class ChainState:
+    """One chain as far as it follows from what is read of it: markets, venues, a book, and the plans that come of it."""
 
     settings: ChainSettings
-    rpc: Rpc
-    reader: NodeReader
     markets: tuple[Market, ...]
     venues: tuple[Venue, ...]
     book: Book
     bookkeeper: Bookkeeper
-    feed: ChainFeed
     predictor: Predictor
     planner: Planner
     watch: Watch
@@ -72,13 +70,21 @@ class Chain:
         """One step of the chain: the book, then the rows of the accounts it touched."""
         self.watch.update(await self.bookkeeper.advance(update), self.view)
 
+
+@dataclass(frozen=True)
+class Chain(ChainState):
+    """A chain with its node."""
+
+    rpc: Rpc
+    reader: NodeReader
+    feed: ChainFeed
+
     async def catch_up(self) -> None:
         """Follow the feed to the node's newest block."""
         newest = await self.reader.head()
-        async for update in self.feed.updates():
-            await self.advance(update)
-            if self.head.number >= newest.number:
-                return
+        async with aclosing(self.feed.updates()) as updates:
+            while self.head.number < newest.number:
+                await self.advance(await anext(updates))
 
 
 def chain_named(settings: Settings, name: str | None = None) -> ChainSettings:
@@ -103,18 +109,27 @@ async def open_node(chain: ChainSettings) -> AsyncIterator[tuple[Rpc, NodeReader
 
 
 @asynccontextmanager
-async def open_chain(settings: Settings, chain: ChainSettings, progress: Progress, owned: bool) -> AsyncIterator[Chain]:
-    """A chain whose book stands where the feed can take over. Not `owned`: the book's file is only read, a daemon may be writing it."""
+async def open_chain(
+    settings: Settings, chain: ChainSettings, progress: Progress, owned: bool, deck: Deck | None = None
+) -> AsyncIterator[Chain]:
+    """A chain whose book stands where the feed can take over. Not `owned`: the book's file is only read, a daemon may be writing it.
+    `deck`: a recorder of what the book consumes."""
     async with open_node(chain) as (rpc, reader):
         path = book_path(settings, chain)
         store = await BookStore.open(path, chain.chain_id) if owned else Glimpse(path, chain.chain_id)
         try:
-            yield await _assemble(chain, rpc, reader, store, progress)
+            seen: ResumeReader = TapedReader(deck, reader) if deck else reader
+            kept: ResumeStore = TapedStore(deck, store) if deck else store
+            state = await open_state(chain, seen, kept, progress)
+            heads = _heads(chain, reader, state.book)
+            feed = ChainFeed(reader, heads, state.book.ancestors(), state.book.filters, REORG_BLOCKS)
+            yield Chain(**vars(state), rpc=rpc, reader=reader, feed=feed)
         finally:
             await store.close()
 
 
-async def _assemble(chain: ChainSettings, rpc: Rpc, reader: NodeReader, store: BookStore | Glimpse, progress: Progress) -> Chain:
+async def open_state(chain: ChainSettings, reader: ResumeReader, store: ResumeStore, progress: Progress) -> ChainState:
+    """Discovery, then the book from what is stored and what the chain adds."""
     markets: list[Market] = [await _open("keeper.adapters", item, reader, chain) for item in chain.markets]
     venues: list[Venue] = [await _open("keeper.venues", item, reader, chain) for item in chain.venues]
     sources: list[LogSource] = [*markets, *venues]
@@ -124,24 +139,11 @@ async def _assemble(chain: ChainSettings, rpc: Rpc, reader: NodeReader, store: B
     watch.rebuild(book.tables)
     lenders = [market for market in markets if isinstance(market, FlashLender)]
     predictor = Predictor(markets, Router(venues), lenders, chain.native_token)
-    bookkeeper = Bookkeeper(book, reader, store)
-    feed = ChainFeed(reader, _heads(chain, reader, book), book.ancestors(), book.filters, REORG_BLOCKS)
-    return Chain(
-        chain,
-        rpc,
-        reader,
-        tuple(markets),
-        tuple(venues),
-        book,
-        bookkeeper,
-        feed,
-        predictor,
-        Planner(predictor, chain.bidding.min_priority_fee_wei, chain.limits.max_plans_per_block),
-        watch,
-    )
+    planner = Planner(predictor, chain.bidding.min_priority_fee_wei, chain.limits.max_plans_per_block)
+    return ChainState(chain, tuple(markets), tuple(venues), book, Bookkeeper(book, reader, store), predictor, planner, watch)
 
 
-async def _open(group: str, item: MarketSettings | VenueSettings, reader: NodeReader, chain: ChainSettings) -> Any:
+async def _open(group: str, item: MarketSettings | VenueSettings, reader: Reader, chain: ChainSettings) -> Any:
     """Discovery by the installed adapter of that name."""
     found = next(iter(entry_points(group=group, name=item.adapter)), None)
     if found is None:

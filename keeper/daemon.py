@@ -12,10 +12,11 @@ from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from functools import partial
+from pathlib import Path
 
 from prometheus_client import CollectorRegistry, start_http_server
 
-from keeper.app import Chain, ledger_path, open_chain
+from keeper.app import Chain, ChainState, ledger_path, open_chain, open_state
 from keeper.bidding.share import ProfitShare
 from keeper.book.indexer import Progress
 from keeper.chain.fees import next_base_fee
@@ -40,7 +41,10 @@ from keeper.ledger.settle import Settled, Settler
 from keeper.log import get_logger
 from keeper.monitor import health
 from keeper.monitor.report import Metrics, Reporter
-from keeper.pipeline import BlockReport, Pipeline
+from keeper.pipeline import BlockReport, Parts, Pipeline
+from keeper.recording.record import EXECUTOR, Player, Recorder, TapedReader, TapedStore, recorded
+from keeper.recording.replay import Replayed, run_again
+from keeper.recording.tape import read_tape
 from keeper.secret import Secret
 from keeper.types import Address, Log, Outcome, Prediction
 
@@ -63,25 +67,34 @@ class Listeners:
     progress: Progress = field(default=lambda source, block, target: None)
 
 
-async def run(settings: Settings, live: bool, blocks: int | None = None, listeners: Listeners | None = None) -> None:
+async def run(
+    settings: Settings, live: bool, blocks: int | None = None, listeners: Listeners | None = None, recorder: Recorder | None = None
+) -> None:
     """Run all chains until cancelled, or each until it worked on `blocks` heads. Raises ConfigError, Halt."""
     metrics = Metrics(registry := CollectorRegistry())
     if settings.metrics_port:
         start_http_server(settings.metrics_port, "127.0.0.1", registry)
     async with asyncio.TaskGroup() as group:
         for chain in settings.chains:
-            group.create_task(_supervise(settings, chain, live, blocks, metrics, listeners or Listeners()), name=chain.name)
+            work = _supervise(settings, chain, live, blocks, metrics, listeners or Listeners(), recorder)
+            group.create_task(work, name=chain.name)
 
 
 async def _supervise(
-    settings: Settings, chain: ChainSettings, live: bool, blocks: int | None, metrics: Metrics, listeners: Listeners
+    settings: Settings,
+    chain: ChainSettings,
+    live: bool,
+    blocks: int | None,
+    metrics: Metrics,
+    listeners: Listeners,
+    recorder: Recorder | None,
 ) -> None:
     """Start the chain again when its node fails it; anything else is not ours to retry."""
     delay_s = RESTART_FIRST_S
     while True:
         started = time.monotonic()
         try:
-            async with open_pipeline(settings, chain, live, metrics, listeners) as pipeline:
+            async with open_pipeline(settings, chain, live, metrics, listeners, recorder) as pipeline:
                 return await pipeline.run(blocks)
         except* Transient as trouble:
             _log.warning("chain_restarts", chain=chain.name, reason=str(_first(trouble)), delay_s=delay_s)
@@ -109,22 +122,24 @@ class Hand:
 
 @asynccontextmanager
 async def open_pipeline(
-    settings: Settings, named: ChainSettings, live: bool, metrics: Metrics, listeners: Listeners
+    settings: Settings, named: ChainSettings, live: bool, metrics: Metrics, listeners: Listeners, recorder: Recorder | None = None
 ) -> AsyncIterator[Pipeline]:
-    """One chain's pipeline, its outbox reconciled, ready to run."""
+    """One chain's pipeline, its outbox reconciled, ready to run. `recorder`: keeps what it consumes, for a replay."""
     async with AsyncExitStack() as stack:
-        chain = await stack.enter_async_context(open_chain(settings, named, listeners.progress, owned=True))
+        chain = await stack.enter_async_context(open_chain(settings, named, listeners.progress, owned=True, deck=recorder))
         database = await Database.open(ledger_path(settings, named), named.chain_id, LEDGER_FILE)
         stack.push_async_callback(database.close)
         ledger = Ledger(database)
         hand = await open_hand(chain, live)
+        if recorder:
+            recorder.tape.write(EXECUTOR, hand.executor)
         engine = _engine(chain, database, hand, live)
         settler = Settler(chain.book, chain.bookkeeper, chain.predictor, partial(_earnings, hand.executor, hand.beneficiary))
         limits = DeskLimits(named.limits.max_in_flight, named.limits.max_gas_per_block)
         desk = Desk(engine, settler, ledger, hand.executor, limits, chain.reader.header, partial(_tell, listeners, named.name))
         sink = _Sink(ledger, Reporter(named.name, _log, metrics), listeners, named.name)
         await sink.record(await desk.take(await engine.recover(chain.head), chain.head))
-        yield Pipeline(
+        parts = Parts(
             feed=chain.feed,
             books=chain,
             watcher=chain.watch,
@@ -139,6 +154,27 @@ async def open_pipeline(
             report=_Report(settings, named.name, sink, listeners),
             now_s=time.monotonic,
         )
+        yield Pipeline(recorded(parts, recorder) if recorder else parts)
+
+
+async def replay(settings: Settings, path: Path) -> Replayed:
+    """Run a recording of `settings`' chain again, without node or store. Raises ConfigError, Halt."""
+    entries = list(read_tape(path))
+    player = Player(entries)
+    named = one_chain(settings)
+    address = next((value for kind, value in entries if kind == EXECUTOR), None)
+    if address is None:
+        raise ConfigError(f"{path} is not the recording of a run")
+    state = await open_state(named, TapedReader(player, None), TapedStore(player, None), lambda source, block, target: None)
+    policy = ProfitShare(**named.bidding.model_dump())
+    return await run_again(entries, player, state, state.watch, state.planner, partial(_encode, state, address), policy, state.landing)
+
+
+def one_chain(settings: Settings) -> ChainSettings:
+    """The config's only chain. Raises ConfigError: a recording is of one chain."""
+    if len(settings.chains) != 1:
+        raise ConfigError(f"a recording is of one chain, but the config has {len(settings.chains)}")
+    return settings.chains[0]
 
 
 async def open_hand(chain: Chain, live: bool) -> Hand:
@@ -201,7 +237,7 @@ def _simulator(chain: Chain, hand: Hand) -> NodeSimulator:
     return NodeSimulator(chain.rpc, hand.executor, hand.signer.address, decode, profit, overrides=hand.overrides)
 
 
-def _encode(chain: Chain, address: Address, prediction: Prediction) -> bytes:
+def _encode(chain: ChainState, address: Address, prediction: Prediction) -> bytes:
     return calldata(prediction, chain.predictor, address)
 
 

@@ -76,28 +76,30 @@ class BlockReport:
     seconds: float
 
 
-class Pipeline:
-    """Wires the stages of one chain; knows none of them by class."""
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """Who answers at each stage. `landing`: the block a transaction sent at this head would land in; `now_s`: a monotonic clock."""
 
-    def __init__(
-        self,
-        feed: Feed,
-        books: Books,
-        watcher: Watcher,
-        planning: Planning,
-        encode: Callable[[Prediction], bytes],
-        simulator: Simulator,
-        policy: BidPolicy,
-        submitter: Submitter,
-        settling: Settling,
-        sink: OutcomeSink,
-        landing: Callable[[Head], Landing],
-        report: Callable[[BlockReport], None],
-        now_s: Callable[[], float],
-    ) -> None:
-        self._feed, self._books, self._watcher, self._planning, self._encode = feed, books, watcher, planning, encode
-        self._simulator, self._policy, self._submitter, self._settling = simulator, policy, submitter, settling
-        self._sink, self._landing, self._report, self._now_s = sink, landing, report, now_s
+    feed: Feed
+    books: Books
+    watcher: Watcher
+    planning: Planning
+    encode: Callable[[Prediction], bytes]
+    simulator: Simulator
+    policy: BidPolicy
+    submitter: Submitter
+    settling: Settling
+    sink: OutcomeSink
+    landing: Callable[[Head], Landing]
+    report: Callable[[BlockReport], None]
+    now_s: Callable[[], float]
+
+
+class Pipeline:
+    """Runs the stages of one chain; knows none of them by class."""
+
+    def __init__(self, parts: Parts) -> None:
+        self._parts = parts
         self._woken = asyncio.Event()
         self._turn = asyncio.Lock()
 
@@ -109,10 +111,10 @@ class Pipeline:
             follow.cancel()
 
     async def _follow(self) -> None:
-        async for update in self._feed.updates():
+        async for update in self._parts.feed.updates():
             async with self._turn:
-                await self._books.advance(update)  # feed, book
-            await self._sink.record(await self._settling.settle(update))  # settle
+                await self._parts.books.advance(update)  # feed, book
+            await self._parts.sink.record(await self._parts.settling.settle(update))  # settle
             self._woken.set()
 
     async def _work(self, blocks: int | None) -> None:
@@ -125,33 +127,34 @@ class Pipeline:
 
     async def on_newest(self) -> None:
         """All there is to do about the newest head."""
-        started = self._now_s()
+        started = self._parts.now_s()
         async with self._turn:  # never on half an update
-            head = self._books.head
-            landing = self._landing(head)
-            candidates = self._watcher.candidates(self._books.view, landing.timestamp_s)  # scan
+            head = self._parts.books.head
+            landing = self._parts.landing(head)
+            candidates = self._parts.watcher.candidates(self._parts.books.view, landing.timestamp_s)  # scan
             plans, outcomes = self._plan(candidates, landing)
         proven = await self._simulate(plans, landing, outcomes)
         jobs = self._bid(proven, landing, outcomes)
-        if self._books.head.number >= landing.number:  # its block has come and gone
+        if self._parts.books.head.number >= landing.number:  # its block has come and gone
             outcomes += [_skipped(job.prediction, landing, "late") for job in jobs]
         else:
-            outcomes += await self._submitter.submit(jobs, landing)
-        await self._sink.record(outcomes)
-        self._report(BlockReport(head, len(candidates), tuple(outcomes), self._now_s() - started))
+            outcomes += await self._parts.submitter.submit(jobs, landing)
+        await self._parts.sink.record(outcomes)
+        self._parts.report(BlockReport(head, len(candidates), tuple(outcomes), self._parts.now_s() - started))
 
     def _plan(self, candidates: Sequence[Candidate], landing: Landing) -> tuple[Sequence[Prediction], list[Outcome]]:
-        busy = [c for c in candidates if self._submitter.busy(c.market_name, c.account)]
-        free = [c for c in candidates if not self._submitter.busy(c.market_name, c.account)]
-        plans, rejected = self._planning.block(free, self._books.view, landing)
+        in_flight = [self._parts.submitter.busy(candidate.market_name, candidate.account) for candidate in candidates]
+        busy = [candidate for candidate, pending in zip(candidates, in_flight, strict=True) if pending]
+        free = [candidate for candidate, pending in zip(candidates, in_flight, strict=True) if not pending]
+        plans, rejected = self._parts.planning.block(free, self._parts.books.view, landing)
         outcomes = [_rejected(c, landing, "in_flight", "") for c in busy]
         return plans, outcomes + [_rejected(no.candidate, landing, no.reason, no.detail) for no in rejected]
 
     async def _simulate(
         self, plans: Sequence[Prediction], landing: Landing, outcomes: list[Outcome]
     ) -> list[tuple[Prediction, bytes, Simulation]]:
-        data = [self._encode(plan) for plan in plans]
-        simulations = await self._simulator.simulate(data, landing) if data else []
+        data = [self._parts.encode(plan) for plan in plans]
+        simulations = await self._parts.simulator.simulate(data, landing) if data else []
         proven = []
         for plan, call, simulation in zip(plans, data, simulations, strict=True):
             if simulation.ok:
@@ -164,7 +167,7 @@ class Pipeline:
         jobs = []
         for plan, call, simulation in proven:
             try:
-                jobs.append(Job(plan, call, simulation, self._policy.bid(plan, simulation.gas_used, landing)))
+                jobs.append(Job(plan, call, simulation, self._parts.policy.bid(plan, simulation.gas_used, landing)))
             except Skip as skip:
                 outcomes.append(_skipped(plan, landing, skip.reason, skip.detail))
         return jobs

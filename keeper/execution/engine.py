@@ -28,8 +28,8 @@ __all__ = ["ChainReader", "Intent", "Limits", "Receipt", "Resolved", "Submission
 KEEP_BLOCKS = 256
 """Decisions this deep are not undone."""
 
-NOT_ITS_FAULT = frozenset({"nonce_too_low", "pool_full"})
-"""Refusals after which the same bytes may still do."""
+NOT_ITS_FAULT = frozenset({"nonce_too_low", "pool_full", "dry_run"})
+"""Refusals that say nothing against the bytes."""
 
 _log = get_logger("tx")
 
@@ -165,10 +165,10 @@ class TxEngine:
         return answered
 
     def _note_refusal(self, submission: Submission, label: str) -> None:
-        _log.warning("tx_refused", tx=submission.tx, nonce=submission.nonce, reason=label)
         if label == "nonce_too_low":
             self._floor = max(self._floor, submission.nonce + 1)
         if submission.unresolved and label not in NOT_ITS_FAULT:
+            _log.warning("tx_refused", tx=submission.tx, nonce=submission.nonce, reason=label)
             self._refused.add(submission.id)
 
     async def _fill_holes(self) -> None:

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import fields, replace
 from typing import Any
 
-from sqlalchemy import bindparam, func, insert, or_, select, update
+from sqlalchemy import Delete, bindparam, delete, func, insert, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from keeper.execution import states
@@ -20,13 +20,17 @@ from keeper.ledger.schema import OUTBOX
 from keeper.types import Address
 
 CHANGING = ("state", "sent_block", "attempts", "block_number", "block_hash", "detail", "acknowledged")
+KEEP_REFUSED = 1000
+"""Of the newest so many, those that never left are kept for `history`; a dry run refuses everything, for days."""
+
 _COLUMNS = tuple(field.name for field in fields(Submission))
 
 
 class Outbox:
     """The submissions of one signer. All writes are serialised by the caller, the engine."""
 
-    def __init__(self, database: Database, chain_id: int, signer: Address) -> None:
+    def __init__(self, database: Database, chain_id: int, signer: Address, keep_refused: int = KEEP_REFUSED) -> None:
+        self._keep_refused = keep_refused
         self.chain_id = chain_id
         self.signer = signer
         self._database = database
@@ -94,6 +98,7 @@ class Outbox:
 
         async def save(connection: AsyncConnection) -> None:
             await connection.execute(insert(OUTBOX), [_row(s) for s in added])
+            await connection.execute(_never_sent(self.signer, self._last_id - self._keep_refused))
 
         await self._database.write(save)
         self._last_id += len(added)
@@ -112,6 +117,11 @@ class Outbox:
 
 
 _UPDATE = update(OUTBOX).where(OUTBOX.c.id == bindparam("id_")).values({name: bindparam(f"{name}_") for name in CHANGING})
+
+
+def _never_sent(signer: Address, before_id: int) -> Delete:
+    c = OUTBOX.c
+    return delete(OUTBOX).where(c.signer == signer, c.state == State.DROPPED, c.block_hash == NOWHERE, c.id <= before_id)
 
 
 def _row(submission: Submission) -> dict[str, Any]:

@@ -41,6 +41,6 @@ def legal(old: State, new: State) -> bool:
 
 
 def check(old: State, new: State) -> None:
-    """Raises IllegalTransitionError. Staying in a state is no transition, except that there is always the first."""
+    """Raises IllegalTransitionError. Staying in a state is always allowed."""
     if old is not new and not legal(old, new):
         raise IllegalTransitionError(f"a submission cannot go from {old} to {new}")

@@ -9,19 +9,16 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self
+from typing import Any, Self
 
 import orjson
-from sqlalchemy import Select, delete, insert, literal_column, select
+from sqlalchemy import Integer, Select, bindparam, delete, insert, literal_column, select
 from sqlalchemy.dialects.sqlite import insert as upsert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from keeper.ledger.database import Database
 from keeper.ledger.schema import LEDGER, LEDGER_FILE, OUTCOMES
 from keeper.types import Address, Hash, Head, Outcome, Verdict
-
-if TYPE_CHECKING:
-    from keeper.ledger.settle import Settled
 
 KEEP_SKIPPED = 50
 """Skipped outcomes kept per account: enough for `why`, little enough for a market full of dust."""
@@ -89,10 +86,6 @@ class Ledger:
         if outcomes:
             await self.database.write(save)
 
-    async def won(self, settled: Sequence[Settled]) -> None:
-        """Append the results of landed transactions, whatever their verdict; safe to repeat."""
-        await self.append([row_of(result) for result in settled])
-
     async def append(self, rows: Sequence[LedgerRow]) -> None:
         """Append rows, all or none.
 
@@ -140,10 +133,7 @@ class Ledger:
         return await self.database.read(read)
 
     async def _prune(self, connection: AsyncConnection, accounts: Iterable[Address]) -> None:
-        for account in accounts:
-            skipped = (OUTCOMES.c.account == account) & (OUTCOMES.c.verdict == Verdict.SKIPPED)
-            newest = select(OUTCOMES.c.id).where(skipped).order_by(OUTCOMES.c.block.desc()).limit(self._keep_skipped)
-            await connection.execute(delete(OUTCOMES).where(skipped, OUTCOMES.c.id.not_in(newest)))
+        await connection.execute(_PRUNE, [{"of": account, "keep": self._keep_skipped - 1} for account in accounts])
 
 
 def total(rows: Iterable[LedgerRow]) -> Totals:
@@ -170,7 +160,17 @@ def _record_statement() -> Any:
     return statement.on_conflict_do_update(index_elements=["account", "block", "market"], set_=news, where=allowed)
 
 
+def _prune_statement() -> Any:
+    """One statement for many accounts: 5000 of them must not hold up a submission."""
+    skipped = (OUTCOMES.c.account == bindparam("of")) & (OUTCOMES.c.verdict == Verdict.SKIPPED)
+    newest = OUTCOMES.alias("newest")
+    kept = (newest.c.account == bindparam("of")) & (newest.c.verdict == Verdict.SKIPPED)
+    oldest_kept = select(newest.c.block).where(kept).order_by(newest.c.block.desc()).limit(1).offset(bindparam("keep", type_=Integer))
+    return delete(OUTCOMES).where(skipped, OUTCOMES.c.block < oldest_kept.scalar_subquery())
+
+
 _RECORD = _record_statement()
+_PRUNE = _prune_statement()
 _REVERSALS = LEDGER.alias("reversals")
 _STANDING: Select[Any] = (
     select(LEDGER).outerjoin(_REVERSALS, _REVERSALS.c.reverses == LEDGER.c.id).where(LEDGER.c.reverses.is_(None), _REVERSALS.c.id.is_(None))
@@ -197,27 +197,6 @@ def _negative(row: LedgerRow) -> LedgerRow:
         gas_predicted_wei=-row.gas_predicted_wei,
         gas_paid_wei=-row.gas_paid_wei,
         net_eth_wei=-row.net_eth_wei,
-    )
-
-
-def row_of(settled: Settled) -> LedgerRow:
-    plan = settled.landed.plan
-    return LedgerRow(
-        tx=settled.landed.tx,
-        block=settled.head.number,
-        block_hash=settled.head.hash,
-        market=plan.market,
-        account=plan.account,
-        result=settled.verdict,
-        reason=settled.reason,
-        profit_token=plan.profit_token,
-        predicted_profit=settled.predicted_profit,
-        realised_profit=settled.realised_profit,
-        gas_predicted_wei=settled.gas_predicted_wei,
-        gas_paid_wei=settled.gas_paid_wei,
-        net_eth_wei=settled.net_wei,
-        timestamp_s=settled.head.timestamp_s,
-        foreign=settled.foreign,
     )
 
 

@@ -4,17 +4,21 @@ from __future__ import annotations
 
 import json
 from collections import defaultdict, deque
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
+from dataclasses import replace
 from typing import Any, Literal, Protocol, TypeVar
 
 from keeper.book.book import JournalEntry
 from keeper.book.resume import ResumeReader, ResumeStore
 from keeper.book.store import Cursors, Snapshot
 from keeper.errors import Halt
-from keeper.pipeline import Submitter
-from keeper.ports import Feed, Simulator
+from keeper.pipeline import Books, Parts, Submitter
+from keeper.planning.codec import dump_plan
+from keeper.ports import Simulator, View
 from keeper.recording.tape import Tape, plain, shaped
-from keeper.types import Address, ChainUpdate, Hash, Head, Job, Landing, Log, LogFilter, Outcome, Read, Simulation, Write
+from keeper.types import Address, ChainUpdate, Hash, Head, Job, Landing, Log, LogFilter, Outcome, Prediction, Read, Simulation, Write
+
+EXECUTOR, UPDATE, WORK, PLAN = "executor", "update", "work", "plan"
 
 T = TypeVar("T")
 BlockId = int | Hash | Literal["latest"]
@@ -86,7 +90,11 @@ class TapedReader:
         return reply
 
     async def head(self) -> Head:
-        reply: Head = await self._deck.reply("head", None, Head, lambda: self._node.head())
+
+        async def ask() -> Head:
+            return await self._node.head()
+
+        reply: Head = await self._deck.reply("head", None, Head, ask)
         return reply
 
     async def header(self, block: int | Hash) -> Head | None:
@@ -121,8 +129,18 @@ class TapedStore:
         self._deck, self._store = deck, store
 
     async def load(self) -> Snapshot:
-        reply: Snapshot = await self._deck.reply("snapshot", None, Snapshot, lambda: self._store.load())  # type: ignore[union-attr]
+
+        async def ask() -> Snapshot:
+            return await self._owner.load()
+
+        reply: Snapshot = await self._deck.reply("snapshot", None, Snapshot, ask)
         return reply
+
+    @property
+    def _owner(self) -> ResumeStore:
+        if self._store is None:
+            raise Halt("a replay has no store")
+        return self._store
 
     async def save_update(self, undone: Sequence[Head], applied: Sequence[JournalEntry], cells: Sequence[Write], cursors: Cursors) -> None:
         if self._store is not None:
@@ -133,16 +151,23 @@ class TapedStore:
             await self._store.save_backfill(writes, cursors, base)
 
 
-class RecordedFeed:
-    """Updates as the pipeline got them."""
+class RecordedBooks:
+    """Updates in the order in which they were applied: between them lies the work."""
 
-    def __init__(self, tape: Tape, feed: Feed) -> None:
-        self._tape, self._feed = tape, feed
+    def __init__(self, tape: Tape, books: Books) -> None:
+        self._tape, self._books = tape, books
 
-    async def updates(self) -> AsyncIterator[ChainUpdate]:
-        async for update in self._feed.updates():
-            self._tape.write("update", update)
-            yield update
+    async def advance(self, update: ChainUpdate) -> None:
+        self._tape.write(UPDATE, update)
+        await self._books.advance(update)
+
+    @property
+    def view(self) -> View:
+        return self._books.view
+
+    @property
+    def head(self) -> Head:
+        return self._books.head
 
 
 class TapedSimulator:
@@ -150,7 +175,9 @@ class TapedSimulator:
         self._deck, self._simulator = deck, simulator
 
     async def simulate(self, calls: Sequence[bytes], landing: Landing) -> list[Simulation]:
-        ask = lambda: self._simulator.simulate(calls, landing)  # type: ignore[union-attr]  # noqa: E731
+        async def ask() -> list[Simulation]:
+            return await self._simulator.simulate(calls, landing) if self._simulator else []
+
         reply: list[Simulation] = await self._deck.reply("simulate", (calls, landing), list[Simulation], ask)
         return reply
 
@@ -162,7 +189,7 @@ class TapedSubmitter:
         self._deck, self._submitter = deck, submitter
 
     def busy(self, market: str, account: Address) -> bool:
-        return self._deck.answer("busy", (market, account), lambda: self._submitter.busy(market, account))  # type: ignore[union-attr]
+        return self._deck.answer("busy", (market, account), lambda: bool(self._submitter and self._submitter.busy(market, account)))
 
     async def submit(self, jobs: Sequence[Job], landing: Landing) -> list[Outcome]:
         return [] if self._submitter is None else await self._submitter.submit(jobs, landing)
@@ -170,3 +197,33 @@ class TapedSubmitter:
 
 def _followed(filters: Sequence[LogFilter]) -> list[str]:
     return sorted(f.address for f in filters)
+
+
+def recorded(parts: Parts, recorder: Recorder) -> Parts:
+    """The same parts, with what they give the pipeline kept on tape, and the plans it comes to."""
+
+    def landing(head: Head) -> Landing:
+        return recorder.answer(WORK, head, lambda: parts.landing(head))
+
+    def encode(prediction: Prediction) -> bytes:
+        data = parts.encode(prediction)
+        recorder.tape.write(PLAN, planned(prediction, data))
+        return data
+
+    def now_s() -> float:
+        return recorder.answer("clock", None, parts.now_s)
+
+    return replace(
+        parts,
+        books=RecordedBooks(recorder.tape, parts.books),
+        simulator=TapedSimulator(recorder, parts.simulator),
+        submitter=TapedSubmitter(recorder, parts.submitter),
+        landing=landing,
+        encode=encode,
+        now_s=now_s,
+    )
+
+
+def planned(prediction: Prediction, data: bytes) -> dict[str, Any]:
+    """A plan as the tape has it: what is done, what it was to earn, and the calldata."""
+    return {"plan": dump_plan(prediction.plan), "profit": prediction.profit, "gas": prediction.gas, "data": "0x" + data.hex()}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from itertools import pairwise
 
 import pytest
@@ -11,10 +11,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from keeper.adapters.aave_v3 import rules
-from keeper.adapters.aave_v3.rules import Exposure
-from keeper.adapters.aave_v3.versions import DIRECTED, HALF_UP, V3_0, V3_3, V3_6, VERSIONS, RuleSet, TokenRounding, rule_set
+from keeper.adapters.aave_v3.interest import accrue, debt_index, income
+from keeper.adapters.aave_v3.rules import Emptying, Exposure
+from keeper.adapters.aave_v3.versions import DIRECTED, HALF_UP, V3_0, V3_3, V3_6, V3_7, VERSIONS, RuleSet, TokenRounding, rule_set
 from keeper.errors import ConfigError
 from keeper.fixedpoint import RAY, ray_div_down, ray_div_half_up, ray_div_up
+from tests.adapters.synthetic import NOW_S, State, market_of
 
 GROWTH = st.integers(0, RAY // 10)
 AMOUNT = st.integers(0, 10**30)
@@ -112,6 +114,37 @@ def test_an_average_threshold_is_floored_up_to_3_4_and_exact_from_3_5() -> None:
     floored, exact = V3_0.health(values, 8 * 10**11), V3_6.health(values, 8 * 10**11)
     assert floored.average_bps == exact.average_bps == 7999
     assert floored.health_factor_wad < 10**18 <= exact.health_factor_wad
+
+
+def test_collateral_is_gone_by_amounts_up_to_3_6_and_by_the_atokens_that_leave_from_3_7() -> None:
+    """A unit left of a dear token is a unit left up to 3.6, and worth nothing from 3.7."""
+    whole = Emptying(gross=100, balance=100, scaled_taken=99, scaled=100, index=RAY, price=1, unit=1000, total_base=0)
+    one_left = replace(whole, gross=99)
+    assert V3_6.emptied(whole) == (True, True)
+    assert V3_6.emptied(one_left) == (False, True)
+    assert V3_6.emptied(replace(one_left, total_base=1)) == (False, False)
+    assert V3_7.emptied(replace(one_left, total_base=1)) == (False, False)
+    assert V3_7.emptied(one_left) == (True, True)
+    assert V3_7.emptied(replace(one_left, scaled_taken=100, total_base=1)) == (True, False)
+
+
+@pytest.mark.parametrize("row", VERSIONS, ids=lambda row: row.version)
+def test_a_state_update_moves_only_indexes_that_somebody_pays_for(row: RuleSet) -> None:
+    market = market_of(row)
+    state = State(market)
+    state.reserve(0, 10**8)
+    before = market.cells.index_of(state, 0)
+    state.write(accrue(market.cells, row, state, 0, NOW_S))
+    unpaid = market.cells.index_of(state, 0)
+    assert (unpaid.bi, unpaid.ts) == (before.bi, NOW_S)
+    assert unpaid.li == income(before, NOW_S) > before.li
+    state.account({}, {0: 10**20})
+    state.write([(market.cells.index, (0, "lr"), 0)])
+    state.write(accrue(market.cells, row, state, 0, NOW_S + 60))
+    paid = market.cells.index_of(state, 0)
+    assert paid.bi == debt_index(row, unpaid, NOW_S + 60) > unpaid.bi
+    assert paid.li == unpaid.li
+    assert accrue(market.cells, row, state, 0, NOW_S + 60) == []
 
 
 def test_a_premium_raises_the_index_by_its_share_of_the_liquidity() -> None:

@@ -60,12 +60,12 @@ class Funding:
     amount: int
 
 
-def execute(net: Devnet, choice: Choice, funding: Funding, path: Path) -> bytes:
+def execute(net: Devnet, executor: Address, choice: Choice, funding: Funding, path: Path) -> bytes:
     """Everything is sold along `path`; no guard, no minimum. A flash swap takes the debt from the path's last pool."""
     sold, profit, zero_for_one = path, choice.debt, False
     if funding.kind == FLASH_SWAP:
         sold, profit, zero_for_one = path[:-1], path[-1].token_in, path[-1].zero_for_one
-    steps = [*_liquidation(net, choice), *(_sale(net, hop) for hop in sold)]
+    steps = [*_liquidation(net, choice), *(_sale(net, executor, hop) for hop in sold)]
     tokens = sorted({choice.debt, choice.collateral, *(hop.token_in for hop in path)} - {profit})
     borrowed = (funding.kind, funding.source, choice.debt, funding.amount, zero_for_one)
     return EXECUTOR.encode("execute", (NO_GUARD, borrowed, encode_steps(steps), profit, 0, tokens))
@@ -92,9 +92,9 @@ def _liquidation(net: Devnet, choice: Choice) -> list[Step]:
     ]
 
 
-def _sale(net: Devnet, hop: Hop) -> Step:
+def _sale(net: Devnet, executor: Address, hop: Hop) -> Step:
     """Sells the executor's whole balance."""
     limit = MIN_LIMIT if hop.zero_for_one else MAX_LIMIT
     payer = encode(["address"], [hop.token_in])
-    data = net.encode("pool.WETH-USDC-500", "swap", EXECUTOR_SEAT, hop.zero_for_one, 0, limit, payer)
+    data = net.encode("pool.WETH-USDC-500", "swap", executor, hop.zero_for_one, 0, limit, payer)
     return hop.pool, data, hop.token_in, AMOUNT_OFFSET

@@ -1,7 +1,7 @@
 """The versions of Aave v3 as rows of data. Nothing else in the adapter knows a version by name.
 
-A deployment's row is chosen by its `POOL_REVISION`. Rows 3.1 to 3.5 and 3.7 were read in the protocol's source; 3.0.2 and 3.6 are run
-against the real contracts by the tests.
+A deployment's row is chosen by its `POOL_REVISION`. The tests run 3.0.2 and 3.6 against the real contracts; 3.2 to 3.5 and 3.7 were
+compared once in the same way, from the protocol's source at its tags; 3.1 was only read.
 """
 
 from __future__ import annotations

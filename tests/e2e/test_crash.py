@@ -1,0 +1,77 @@
+"""A market crash with the keeper running: every wei is explained, and nothing is left to earn."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import pytest
+
+from keeper.devnet.genesis.tokens import BY_SYMBOL
+from keeper.devnet.names import BENEFICIARY, MARKETS, TRADER
+from keeper.devnet.paths import path
+from keeper.devnet.genesis.chain import GAS_LIMIT
+from keeper.types import Address, Hash
+from tests.e2e.checker import WAD, check, moved
+from tests.e2e.world import World, assert_ledger_is_the_chain, balances, fall, keeper_on, ours, rows, settle_down, step, world
+
+SEED = 1
+GAS_TOLERANCE_PERCENT = 3
+
+
+async def test_in_a_crash_every_prediction_comes_true_and_nothing_profitable_is_left() -> None:
+    async with world(accounts=60, seed=SEED) as here:
+        had = await balances(here.net, BENEFICIARY)
+        async with keeper_on(here) as keeper:
+            await fall(here, keeper, path("crash", 8, SEED, await here.net.prices()))
+            await settle_down(here, keeper)
+        written = await assert_ledger_is_the_chain(here)
+        assert len(written) >= 30
+        assert {row["market"] for row in written} == {"aave-v36", "aave-v302"}
+        assert_as_predicted(written)
+        await assert_money_arrived(here, had)
+        await assert_net_adds_up(here, written)
+        report = await check(here.net, here.executor)
+        print(len(written), len(report.positions), report.moves, len(report.attempts), max((a.net_wei for a in report.attempts), default=None), keeper.reports[-1], sum(r["net_eth_wei"] for r in written)/1e18)
+        assert report.profitable == []
+        assert report.moves, "nothing was left to judge"
+
+
+def assert_as_predicted(written: Sequence[Mapping[str, Any]]) -> None:
+    """To the wei; gas within the tolerance; nobody else was there."""
+    assert Counter(row["result"] for row in written) == {"won": len(written)}
+    assert [row for row in written if row["predicted_profit"] != row["realised_profit"]] == []
+    assert [row for row in written if 100 * abs(row["gas_paid_wei"] - row["gas_predicted_wei"]) > GAS_TOLERANCE_PERCENT * row["gas_predicted_wei"]] == []
+
+
+async def assert_money_arrived(here: World, had: Mapping[Address, int]) -> None:
+    """What the executor's transfers say is what the beneficiary has, and the executor has nothing."""
+    sent: Counter[Address] = Counter()
+    for receipt in await ours(here):
+        sent.update(moved(receipt["logs"], sender=here.executor, to=BENEFICIARY))
+    assert {token: have - had[token] for token, have in (await balances(here.net, BENEFICIARY)).items() if have != had[token]} == dict(sent)
+    assert set((await balances(here.net, here.executor)).values()) == {0}
+    assert await here.net.request("eth_getBalance", here.executor, "latest") == "0x0"
+
+
+async def assert_net_adds_up(here: World, written: Sequence[Mapping[str, Any]]) -> None:
+    """`net_eth_wei`: what was forwarded, at the market's prices before the block, less the gas. The driver's price moves come after ours."""
+    receipts = {receipt["transactionHash"]: receipt for receipt in await ours(here)}
+    for row in written:
+        prices = await oracle(here, row["market"].replace("-", "_"), row["block"] - 1)
+        gains = moved(receipts[row["tx"]]["logs"], sender=here.executor, to=BENEFICIARY)
+        assert row["net_eth_wei"] == sum(worth_wei(here, prices, token, amount) for token, amount in gains.items()) - row["gas_paid_wei"]
+
+
+async def oracle(here: World, market: str, block: int) -> dict[Address, int]:
+    tokens = [here.net.addresses[f"token.{symbol}"] for symbol in BY_SYMBOL]
+    prices = (await here.net.read(f"{market}.oracle", "getAssetsPrices", tokens, block=block))[0]
+    return dict(zip(tokens, prices, strict=True))
+
+
+def worth_wei(here: World, prices: Mapping[Address, int], token: Address, amount: int) -> int:
+    """Each step floored, as the market values a token."""
+    ether = here.net.addresses["token.WETH"]
+    units = {here.net.addresses[f"token.{symbol}"]: info.unit for symbol, info in BY_SYMBOL.items()}
+    return amount if token == ether else amount * prices[token] // units[token] * WAD // prices[ether]
