@@ -5,7 +5,8 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping, Sequence
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Mapping, Sequence
 from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass
 from importlib.metadata import entry_points
@@ -22,11 +23,11 @@ from keeper.chain.feed import ChainFeed
 from keeper.chain.fees import landing
 from keeper.chain.heads import HeadSource, PollHeads
 from keeper.chain.reader import NodeReader
-from keeper.chain.rpc import Rpc
+from keeper.chain.rpc import Rpc, RpcError
 from keeper.chain.ws import WsHeads
 from keeper.config import Settings
 from keeper.config.settings import ChainSettings, MarketSettings, VenueSettings
-from keeper.errors import ConfigError
+from keeper.errors import ConfigError, Transient
 from keeper.planning.planner import Planner
 from keeper.planning.predict import Predictor
 from keeper.planning.routing import Router
@@ -37,6 +38,8 @@ from keeper.types import Address, ChainUpdate, Head, Landing, LogFilter
 
 ANSWER_UPDATED = topic("AnswerUpdated(int256,uint256,uint256)")
 STALL_BLOCKS = 5
+MEET_TIMEOUT_S = 4.0
+CATCH_UP_S = 60.0
 REORG_BLOCKS = 256
 
 
@@ -83,8 +86,24 @@ class Chain(ChainState):
         """Follow the feed to the node's newest block."""
         newest = await self.reader.head()
         async with aclosing(self.feed.updates()) as updates:
-            while self.head.number < newest.number:
-                await self.advance(await anext(updates))
+            while self.head.number < newest.number or (self.head.number == newest.number and self.head.hash != newest.hash):
+                await self.advance(await self._soon(anext(updates)))
+
+    async def _soon(self, step: Awaitable[ChainUpdate]) -> ChainUpdate:
+        """The feed tries for ever; somebody waits for this."""
+        try:
+            async with asyncio.timeout(CATCH_UP_S):
+                return await step
+        except TimeoutError:
+            raise Transient(f"node of {self.settings.name}: gave no way to its newest block within {CATCH_UP_S:g} s: try again") from None
+
+
+def unpriced(chain: ChainState) -> str | None:
+    """What is wrong with native_token: no profit can be weighed against gas that has no price. Of a book in step with the chain."""
+    native = chain.settings.native_token
+    if any(native in market.tokens(chain.view) for market in chain.markets):
+        return None
+    return f"chains.{chain.settings.name}.native_token: no market lists {native}: name the wrapped token in which gas is paid"
 
 
 def chain_named(settings: Settings, name: str | None = None) -> ChainSettings:
@@ -98,14 +117,29 @@ def chain_named(settings: Settings, name: str | None = None) -> ChainSettings:
 @asynccontextmanager
 async def open_node(chain: ChainSettings) -> AsyncIterator[tuple[Rpc, NodeReader]]:
     """The node, after checking that it is on the configured chain. Raises ConfigError, Transient."""
+    await meet(chain)
     rpc = Rpc(chain.rpc_url.reveal(), f"node of {chain.name}")
     try:
-        found = int(await rpc.request("eth_chainId"), 16)
-        if found != chain.chain_id:
-            raise ConfigError(f"chain {chain.name}: chain_id is {chain.chain_id} in the config, but the node is on chain {found}")
         yield rpc, NodeReader(rpc)
     finally:
         await rpc.close()
+
+
+async def meet(chain: ChainSettings) -> None:
+    """Is the configured node there, and on the configured chain? Soon over: nobody waits for a mistyped URL. Raises ConfigError, Transient."""
+    rpc = Rpc(chain.rpc_url.reveal(), f"node of {chain.name}", timeout_s=MEET_TIMEOUT_S, retries=1)
+    try:
+        found = int(await rpc.request("eth_chainId"), 16)
+    except Transient as away:
+        raise Transient(f"{away}: start it, or correct rpc_url of chain {chain.name}") from None
+    except (RpcError, TypeError, ValueError):
+        raise ConfigError(f"node of {chain.name}: gives no chain id: correct rpc_url of chain {chain.name}") from None
+    finally:
+        await rpc.close()
+    if found != chain.chain_id:
+        raise ConfigError(
+            f"chain {chain.name}: chain_id is {chain.chain_id} in the config, but its node is on chain {found}: correct chain_id or rpc_url"
+        )
 
 
 @asynccontextmanager
@@ -122,7 +156,7 @@ async def open_chain(
             kept: ResumeStore = TapedStore(deck, store) if deck else store
             state = await open_state(chain, seen, kept, progress)
             heads = _heads(chain, reader, state.book)
-            feed = ChainFeed(reader, heads, state.book.ancestors(), state.book.filters, REORG_BLOCKS)
+            feed = ChainFeed(reader, heads, state.book.ancestors(), state.book.filters, REORG_BLOCKS, poll_s=float(chain.block_time_s))
             yield Chain(**vars(state), rpc=rpc, reader=reader, feed=feed)
         finally:
             await store.close()
@@ -152,7 +186,7 @@ async def _open(group: str, item: MarketSettings | VenueSettings, reader: Reader
     try:
         return await adapter.open(reader, item.name, item.address, item.first_block if item.first_block is not None else chain.first_block)
     except ConfigError as error:
-        raise ConfigError(f"chains.{chain.name}.{item.name}: {error}") from None
+        raise ConfigError(f"chains.{chain.name}.{item.name}.address: {error}: correct it in the config") from None
 
 
 def _identities(chain: ChainSettings) -> Mapping[str, str]:

@@ -171,6 +171,9 @@ def run(
     config: Config = Default,
     live: Annotated[bool, typer.Option("--live", help='Send transactions; the config must say mode = "live" too.')] = False,
     blocks: Annotated[int | None, typer.Option("--blocks", min=1, metavar="N", help="Stop after N blocks.")] = None,
+    record: Annotated[
+        Path | None, typer.Option("--record", metavar="FILE", help="Keep what the run consumes, for `keeper replay`.")
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """Run the keeper. Sends nothing unless told twice: mode = "live" in the config, and --live."""
@@ -179,7 +182,21 @@ def run(
         _require_live(settings)
     from keeper.commands.run import run as command
 
-    _print(command(settings, live=live, blocks=blocks), as_json)
+    _print(command(settings, live=live, blocks=blocks, record=record), as_json)
+
+
+@app.command(rich_help_panel="Run it")
+def replay(
+    recording: Annotated[Path, typer.Argument(metavar="FILE", help="Made by `keeper run --record`.")],
+    config: Config = Default,
+    as_json: Json = False,
+) -> None:
+    """Run a recording again, without a node: does it come to the same plans?"""
+    from keeper.commands.replay import replay as command
+
+    rows = _print(command(_settings(config), recording), as_json, ("number", "market", "account", "profit", "same"))
+    if not all(row["same"] for row in rows):
+        raise typer.Exit(1)
 
 
 @app.command(rich_help_panel="Run it")

@@ -16,8 +16,9 @@ from pathlib import Path
 
 from prometheus_client import CollectorRegistry, start_http_server
 
-from keeper.app import Chain, ChainState, ledger_path, open_chain, open_state
+from keeper.app import Chain, ChainState, ledger_path, meet, open_chain, open_state, unpriced
 from keeper.bidding.share import ProfitShare
+from keeper.book.audit import Auditor
 from keeper.book.indexer import Progress
 from keeper.chain.fees import next_base_fee
 from keeper.chain.relay import DryRelay, PublicRelay
@@ -25,12 +26,12 @@ from keeper.chain.simulate import NodeSimulator
 from keeper.chain.wire import AccountOverride, from_hex, hex_bytes
 from keeper.config import Settings
 from keeper.config.settings import ChainSettings
-from keeper.errors import ConfigError, Transient
+from keeper.errors import ConfigError, Halt, Transient
 from keeper.execution import executor
 from keeper.execution.calls import calldata
 from keeper.execution.desk import Desk, DeskLimits
 from keeper.execution.engine import Limits, TxEngine
-from keeper.execution.keys import load_key, throwaway_key
+from keeper.execution.keys import Key, load_key, throwaway_key
 from keeper.execution.outbox import Outbox
 from keeper.execution.receipts import NodeReceipts
 from keeper.execution.signer import Signer
@@ -52,7 +53,7 @@ PLACEHOLDER = Address("0x" + "ee" * 20)
 """Where dry-run puts an executor that is not deployed."""
 
 DRY_BALANCE_WEI = 10**21
-RESTART_FIRST_S, RESTART_MOST_S = 0.5, 30.0
+RESTART_FIRST_S, RESTART_MOST_S = 0.5, 10.0
 
 _log = get_logger("daemon")
 
@@ -89,7 +90,9 @@ async def _supervise(
     listeners: Listeners,
     recorder: Recorder | None,
 ) -> None:
-    """Start the chain again when its node fails it; anything else is not ours to retry."""
+    """Start the chain again when its node fails it; anything else is not ours to retry. A node that is not there to begin with is a mistake
+    to tell of."""
+    await meet(chain)
     delay_s = RESTART_FIRST_S
     while True:
         started = time.monotonic()
@@ -136,7 +139,9 @@ async def open_pipeline(
         engine = _engine(chain, database, hand, live)
         settler = Settler(chain.book, chain.bookkeeper, chain.predictor, partial(_earnings, hand.executor, hand.beneficiary))
         limits = DeskLimits(named.limits.max_in_flight, named.limits.max_gas_per_block)
-        desk = Desk(engine, settler, ledger, hand.executor, limits, chain.reader.header, partial(_tell, listeners, named.name))
+        desk = Desk(
+            engine, settler, ledger, hand.executor, limits, lambda: chain.head, chain.reader.header, partial(_tell, listeners, named.name)
+        )
         sink = _Sink(ledger, Reporter(named.name, _log, metrics), listeners, named.name)
         await sink.record(await desk.take(await engine.recover(chain.head), chain.head))
         parts = Parts(
@@ -151,8 +156,9 @@ async def open_pipeline(
             settling=desk,
             sink=sink,
             landing=chain.landing,
-            report=_Report(settings, named.name, sink, listeners),
+            report=_Report(settings, chain, sink, listeners),
             now_s=time.monotonic,
+            audit=partial(_audit, Auditor(chain.bookkeeper, chain.markets, chain.reader, named.audit_accounts), named.name),
         )
         yield Pipeline(recorded(parts, recorder) if recorder else parts)
 
@@ -178,14 +184,11 @@ def one_chain(settings: Settings) -> ChainSettings:
 
 
 async def open_hand(chain: Chain, live: bool) -> Hand:
-    """Live: the configured key and executor, which must exist and know us. Dry-run: whatever is missing is made up."""
+    """Live: the configured key and executor, which must exist and know us. Dry-run signs with a throwaway key, so that nothing it does can
+    meet what a live run left in the outbox, and makes up what is missing."""
     settings = chain.settings
-    if settings.signer is not None:
-        key = await load_key(settings.signer, os.environ)
-    elif live:
-        raise ConfigError(f"chains.{settings.name}.signer: live needs a key")
-    else:
-        key = throwaway_key()
+    configured = await _key(settings, live)
+    key = configured if live and configured else throwaway_key()
     signer = Signer(Secret(key.reveal().hex()))
     wanted = settings.executor
     if wanted is not None and wanted.address is not None:
@@ -199,6 +202,15 @@ async def open_hand(chain: Chain, live: bool) -> Hand:
     return Hand(signer, PLACEHOLDER, beneficiary, {PLACEHOLDER: placed, signer.address: AccountOverride(balance_wei=DRY_BALANCE_WEI)})
 
 
+async def _key(settings: ChainSettings, live: bool) -> Key | None:
+    """Looked at in any mode: better a word now than on the day it goes live."""
+    if settings.signer is not None:
+        return await load_key(settings.signer, os.environ)
+    if live:
+        raise ConfigError(f"chains.{settings.name}.signer: live needs a key")
+    return None
+
+
 async def _deployed(chain: Chain, signer: Signer, address: Address, live: bool) -> Hand:
     where = f"chains.{chain.settings.name}.executor.address"
     if not await chain.reader.code(address):
@@ -206,9 +218,11 @@ async def _deployed(chain: Chain, signer: Signer, address: Address, live: bool) 
     reads = [executor.beneficiary(address), executor.is_operator(address, signer.address)]
     beneficiary, allowed = await chain.reader.calls(reads)
     if beneficiary is None or allowed is None or len(beneficiary) != 32:
-        raise ConfigError(f"{where}: {address} is not an executor")
+        raise ConfigError(f"{where}: {address} is not an executor; see `keeper deploy`")
     if live and not int.from_bytes(allowed):
         raise ConfigError(f"{where}: {signer.address} is not an operator of {address}; its owner can add it")
+    if live and not int(await chain.rpc.request("eth_getBalance", signer.address, "latest"), 16):
+        raise Halt(f"chains.{chain.settings.name}.signer: {signer.address} has no eth to pay for gas: send it some")
     role = AccountOverride(storage={int(executor.operator_slot(signer.address), 16): 1})
     pretended = {} if live else {address: role, signer.address: AccountOverride(balance_wei=DRY_BALANCE_WEI)}
     return Hand(signer, address, Address("0x" + beneficiary[-20:].hex()), pretended)
@@ -246,6 +260,16 @@ def _earnings(address: Address, beneficiary: Address, logs: Sequence[Log]) -> tu
     return (settled[1] if settled else 0), executor.gains(logs, address, beneficiary)
 
 
+async def _audit(auditor: Auditor, chain: str) -> None:
+    try:
+        for found in await auditor.run():
+            _log.error(
+                "market_diverged", chain=chain, market=found.market, account=found.account, expected=found.expected, found=found.found
+            )
+    except Transient as away:
+        _log.debug("audit_postponed", chain=chain, reason=str(away))
+
+
 def _tell(listeners: Listeners, chain: str, settled: Sequence[Settled]) -> None:
     for listener in listeners.settled:
         listener(chain, settled)
@@ -267,16 +291,20 @@ class _Sink:
 
 
 class _Report:
-    """Each block: the log line, the heartbeat, the listeners."""
+    """Each block: the log line, the heartbeat, the listeners. The first one with a look at what only a book in step can tell."""
 
-    def __init__(self, settings: Settings, chain: str, sink: _Sink, listeners: Listeners) -> None:
+    def __init__(self, settings: Settings, chain: ChainState, sink: _Sink, listeners: Listeners) -> None:
         self._settings, self._chain, self._sink, self._listeners = settings, chain, sink, listeners
+        self._looked = False
 
     def __call__(self, report: BlockReport) -> None:
+        if not self._looked and (problem := unpriced(self._chain)):
+            raise ConfigError(problem)
+        self._looked = True
         self._sink.reporter.block(report)
         health.touch(self._settings.data_dir)
         for listener in self._listeners.block:
-            listener(self._chain, report)
+            listener(self._chain.settings.name, report)
 
 
 __all__ = ["Hand", "Listeners", "open_hand", "open_pipeline", "run"]

@@ -7,7 +7,7 @@ Every candidate ends in exactly one outcome per block, with its reason.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -78,7 +78,8 @@ class BlockReport:
 
 @dataclass(frozen=True, slots=True)
 class Parts:
-    """Who answers at each stage. `landing`: the block a transaction sent at this head would land in; `now_s`: a monotonic clock."""
+    """Who answers at each stage. `landing`: the block a transaction sent at this head would land in; `now_s`: a monotonic clock;
+    `audit`: compares a sample of the book with the chain."""
 
     feed: Feed
     books: Books
@@ -93,6 +94,7 @@ class Parts:
     landing: Callable[[Head], Landing]
     report: Callable[[BlockReport], None]
     now_s: Callable[[], float]
+    audit: Callable[[], Awaitable[None]]
 
 
 class Pipeline:
@@ -116,6 +118,7 @@ class Pipeline:
                 await self._parts.books.advance(update)  # feed, book
             await self._parts.sink.record(await self._parts.settling.settle(update))  # settle
             self._woken.set()
+            await self._parts.audit()
 
     async def _work(self, blocks: int | None) -> None:
         done = 0

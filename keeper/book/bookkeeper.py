@@ -48,6 +48,11 @@ class Bookkeeper:
         await self._save(update, changed)
         return [(table, key, self.book.tables.get(table, key)) for table, key, _ in changed]
 
+    async def note(self, writes: Sequence[Write]) -> None:
+        """Add our own cells to the newest block, and save them."""
+        if writes:
+            await self._save(ChainUpdate((), ()), self.book.amend(writes))
+
     async def block(self, head: Head) -> Block:
         """A recent block with the logs the book follows."""
         known = self._recent.get(head.hash)
@@ -105,7 +110,7 @@ class Bookkeeper:
         if head is None:
             return
         cells = {(table, key): self.book.tables.get(table, key) for table, key, _ in changed}
-        fresh = {block.head.hash for block in update.blocks}
+        fresh = {head.hash, *(block.head.hash for block in update.blocks)}  # the head's entry also has what was read there
         await self._store.save_update(
             update.undo,
             [entry for entry in self.book.journal if entry.head.hash in fresh],

@@ -10,6 +10,9 @@ from collections.abc import Iterable, Iterator
 from keeper.ports import View
 from keeper.types import Key, Write
 
+DIVERGED = "diverged"
+"""Table of (market): its book and the chain were seen to differ, so it is not traded until the book is rebuilt."""
+
 
 class Tables:
     """Named tables of integers held in memory. A cell that is 0 takes no room."""

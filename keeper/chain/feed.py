@@ -78,6 +78,7 @@ class ChainFeed:
 
     async def updates(self) -> AsyncGenerator[ChainUpdate, None]:
         """Steps, each from the end of the last, for ever. Raises Halt when the chain has left every block the book can go back to."""
+        self._mailbox.put(None)  # look at once: the source may take its time to connect
         listening = asyncio.create_task(self._source.run(self._mailbox))
         hint: Head | None = None
         failures = 0

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import os
 import random
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
@@ -151,7 +152,7 @@ class Rpc:
         except aiohttp.InvalidURL:
             raise ConfigError(f"{self.name}: the RPC URL is not an http:// or https:// URL") from None
         except (aiohttp.ClientError, OSError) as error:
-            raise Transient(f"cannot reach the node ({type(error).__name__})") from None
+            raise Transient(f"cannot be reached ({_cause(error)})") from None
         return _parse(raw, status, method)
 
     def _open(self) -> aiohttp.ClientSession:
@@ -168,6 +169,14 @@ class _BatchRefused(Exception):
     def __init__(self, error: RpcError) -> None:
         super().__init__(str(error))
         self.error = error
+
+
+def _cause(error: Exception) -> str:
+    """The system's word for it: a library's own text quotes host and port."""
+    if isinstance(error, aiohttp.ClientConnectorDNSError):
+        return "unknown host"
+    number = error.errno if isinstance(error, OSError) else None
+    return os.strerror(number).lower() if number else type(error).__name__
 
 
 def _parse(raw: bytes, status: int, method: str) -> Any:

@@ -2,26 +2,35 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
+import shutil
 import time
 from collections.abc import AsyncIterator
+from pathlib import Path
 from typing import Any
 
-from keeper.app import open_chain
+from keeper.app import Chain, book_path, ledger_path, open_chain, unpriced
+from keeper.book.store import BOOK_FILE
 from keeper.chain.capabilities import Capabilities, probe
 from keeper.chain.rpc import Rpc
 from keeper.commands.progress import backfill_progress
 from keeper.config import Settings
 from keeper.config.settings import ChainSettings
 from keeper.daemon import open_hand
-from keeper.errors import KeeperError
+from keeper.errors import ConfigError, KeeperError
 from keeper.execution.keys import load_key
+from keeper.ledger.database import check as check_file
+from keeper.ledger.schema import LEDGER_FILE
 from keeper.types import Address
 
 Row = dict[str, Any]
 
 LAG_BLOCKS = 5
 LOW_BALANCE_WEI = 10**16
+LOW_ROOM_BYTES = 64 * 2**20
+DEVNETS = ("anvil", "hardhat")
+"""Their clocks are their own."""
 
 
 async def check(settings: Settings) -> AsyncIterator[Row]:
@@ -40,6 +49,8 @@ async def _rows(settings: Settings) -> AsyncIterator[Row]:
 
 
 async def _chain(settings: Settings, chain: ChainSettings, rpc: Rpc) -> AsyncIterator[Row]:
+    data = await asyncio.to_thread(_data, settings, chain)
+    yield data
     ws_url = chain.ws_url.reveal() if chain.ws_url else None
     try:
         found = await probe(rpc, time.time(), ws_url)
@@ -50,41 +61,66 @@ async def _chain(settings: Settings, chain: ChainSettings, rpc: Rpc) -> AsyncIte
         yield row
     if found.chain_id != chain.chain_id:
         return
-    for row in await _key(settings, chain, rpc):
+    keys = await _key(settings, chain, rpc)
+    for row in keys:
         yield row
-    for row in await _sources(settings, chain):
-        yield row
+    if data["ok"]:
+        for row in await _sources(settings, chain, keyed=keys[0]["ok"]):
+            yield row
+
+
+# --- the machine --------------------------------------------------------------------------------------------------
+
+
+def _data(settings: Settings, chain: ChainSettings) -> Row:
+    """The data folder: sound files, the right to write, room."""
+    try:
+        check_file(book_path(settings, chain), chain.chain_id, BOOK_FILE, read_only=False)
+        check_file(ledger_path(settings, chain), chain.chain_id, LEDGER_FILE, read_only=False)
+    except KeeperError as error:
+        return _row("data", False, str(error), "as it says")
+    folder = _existing(settings.data_dir)
+    if not folder.is_dir() or not os.access(folder, os.W_OK | os.X_OK):
+        return _row("data", False, f"{folder} cannot be written", "correct its permissions, or use another data_dir")
+    free_bytes = shutil.disk_usage(folder).free
+    return _row("data", free_bytes >= LOW_ROOM_BYTES, f"{settings.data_dir}, {free_bytes // 2**20} MiB free", "make room")
+
+
+def _existing(folder: Path) -> Path:
+    return next(path for path in (folder, *folder.parents) if path.exists())
+
+
+# --- the node -----------------------------------------------------------------------------------------------------
 
 
 def _node(chain: ChainSettings, found: Capabilities) -> list[Row]:
-    lag_s = max(0, round(found.head_lag_s))
-    fresh = lag_s <= LAG_BLOCKS * chain.block_time_s and not found.syncing
+    able = found.simulate_v1 or found.call_overrides
     rows = [
         _row("node", True, found.client, ""),
         _row("chain id", found.chain_id == chain.chain_id, str(found.chain_id), f"set chain_id = {found.chain_id}, or use another node"),
-        _row("head", True, f"block {found.head.number}, {lag_s} s old" + ("" if fresh else ": a stalled node, or a devnet"), ""),
-        _row(
-            "simulation",
-            found.simulate_v1 or found.call_overrides,
-            _simulation(found),
-            "use a node with eth_simulateV1 or eth_call overrides",
-        ),
+        _head(chain, found),
+        _row("simulation", able, _simulation(found), "use a node with eth_simulateV1 or eth_call overrides"),
         _row("logs by block hash", found.logs_by_hash, "yes" if found.logs_by_hash else "no", "use a node that supports EIP-234"),
     ]
     if found.ws_heads is not None:
-        rows.append(
-            _row(
-                "websocket",
-                bool(found.ws_heads and found.ws_logs),
-                "heads and logs" if found.ws_logs else "no",
-                "correct ws_url, or remove it",
-            )
-        )
+        subscribed = bool(found.ws_heads and found.ws_logs)
+        rows.append(_row("websocket", subscribed, "heads and logs" if subscribed else "no subscriptions", "correct ws_url, or remove it"))
     return rows
+
+
+def _head(chain: ChainSettings, found: Capabilities) -> Row:
+    lag_s = max(0, round(found.head_lag_s))
+    devnet = found.client.lower().startswith(DEVNETS)
+    fresh = devnet or (lag_s <= LAG_BLOCKS * chain.block_time_s and not found.syncing)
+    age = "a devnet's clock" if devnet else f"{lag_s} s old" + (", the node is syncing" if found.syncing else "")
+    return _row("head", fresh, f"block {found.head.number}, {age}", "wait until the node has synced, or use another")
 
 
 def _simulation(found: Capabilities) -> str:
     return "eth_simulateV1" if found.simulate_v1 else "eth_call with overrides" if found.call_overrides else "none"
+
+
+# --- the operator -------------------------------------------------------------------------------------------------
 
 
 async def _key(settings: Settings, chain: ChainSettings, rpc: Rpc) -> list[Row]:
@@ -94,42 +130,47 @@ async def _key(settings: Settings, chain: ChainSettings, rpc: Rpc) -> list[Row]:
         key = await load_key(chain.signer, os.environ)
     except KeeperError as error:
         return [_row("key", False, str(error), "correct [chains.signer]")]
-    return [_row("key", True, key.address, ""), await _balance(key.address, rpc)]
+    return [_row("key", True, key.address, ""), await _balance(settings, key.address, rpc)]
 
 
-async def _balance(address: Address, rpc: Rpc) -> Row:
+async def _balance(settings: Settings, address: Address, rpc: Rpc) -> Row:
     balance_wei = int(await rpc.request("eth_getBalance", address, "latest"), 16)
-    return _row("balance", balance_wei >= LOW_BALANCE_WEI, f"{balance_wei / 1e18:.4f} eth", f"send eth for gas to {address}")
+    enough = settings.mode == "dry-run" or balance_wei >= LOW_BALANCE_WEI
+    return _row("balance", enough, f"{balance_wei / 1e18:.4f} eth", f"send eth for gas to {address}")
 
 
-async def _sources(settings: Settings, chain: ChainSettings) -> list[Row]:
+# --- what is watched ----------------------------------------------------------------------------------------------
+
+
+async def _sources(settings: Settings, chain: ChainSettings, keyed: bool) -> list[Row]:
     try:
         with backfill_progress() as progress:
             async with open_chain(settings, chain, progress, owned=False) as opened:
                 await opened.catch_up()
-                rows = [
-                    _row(
-                        f"market {m.name}",
-                        True,
-                        f"{sum(1 for _ in m.accounts(opened.view))} accounts, {len(m.tokens(opened.view))} tokens",
-                        "",
-                    )
-                    for m in opened.markets
-                ]
-                rows += [
-                    _row(f"venue {v.name}", bool(n := len(v.pools(opened.view))), f"{n} pools", "no pool trades the markets' tokens")
-                    for v in opened.venues
-                ]
-                listed = any(chain.native_token in m.tokens(opened.view) for m in opened.markets)
-                rows.append(_row("native token", listed, chain.native_token, "native_token must be listed by a market: it prices gas"))
-                try:
-                    hand = await open_hand(opened, settings.mode == "live")
-                    rows.append(_row("executor", True, hand.executor if not hand.overrides else f"{hand.executor} (dry-run)", ""))
-                except KeeperError as error:
-                    rows.append(_row("executor", False, str(error), "keeper deploy"))
-                return rows
+                return [*_watched(opened), *([await _executor(settings, opened)] if keyed else [])]
     except KeeperError as error:
-        return [_row("markets", False, str(error), "correct the address")]
+        return [_row("markets", False, str(error), "correct the address" if isinstance(error, ConfigError) else "as it says")]
+
+
+def _watched(chain: Chain) -> list[Row]:
+    rows = [
+        _row(f"market {m.name}", True, f"{sum(1 for _ in m.accounts(chain.view))} accounts, {len(m.tokens(chain.view))} tokens", "")
+        for m in chain.markets
+    ]
+    rows += [
+        _row(f"venue {v.name}", bool(n := len(v.pools(chain.view))), f"{n} pools", "no pool trades the markets' tokens") for v in chain.venues
+    ]
+    problem = unpriced(chain)
+    return [*rows, _row("native token", problem is None, problem or chain.settings.native_token, "correct native_token")]
+
+
+async def _executor(settings: Settings, chain: Chain) -> Row:
+    live = settings.mode == "live"
+    try:
+        hand = await open_hand(chain, live)
+    except KeeperError as error:
+        return _row("executor", False, str(error), "correct [chains.executor], or deploy one with `keeper deploy`")
+    return _row("executor", True, hand.executor if live else f"{hand.executor} (dry-run)", "")
 
 
 def _row(check: str, ok: bool, detail: str, fix: str) -> Row:

@@ -6,15 +6,21 @@ import asyncio
 import os
 from typing import Any
 
+from eth_hash.auto import keccak
+
 from keeper.app import chain_named, open_node
 from keeper.chain.fees import next_base_fee
+from keeper.chain.relay import PublicRelay
 from keeper.chain.rpc import Rpc, RpcError
 from keeper.chain.wire import hex_bytes
 from keeper.config import Settings
 from keeper.errors import ConfigError, Halt
 from keeper.execution import executor
 from keeper.execution.keys import load_key
-from keeper.types import Address
+from keeper.log import get_logger
+from keeper.types import Address, Hash, SendResult
+
+_log = get_logger("deploy")
 
 GAS_HEADROOM_PERCENT = 110
 RECEIPT_TRIES, RECEIPT_WAIT_S = 240, 0.5
@@ -39,19 +45,19 @@ async def deploy(
         tx = await _signed(
             rpc, key.reveal(), key.address, data, chain.chain_id, 2 * next_base_fee(head), chain.bidding.min_priority_fee_wei
         )
-        address = await _mined(rpc, str(await rpc.request("eth_sendRawTransaction", tx)))
+        address = await _mined(rpc, await _sent(rpc, tx, key.address))
         if not await reader.code(address):
             raise Halt(f"the deployment left no code at {address}")
     return [{"executor": address, "owner": owner, "beneficiary": beneficiary, "operator": operator or key.address, "chain": chain.name}]
 
 
-async def _signed(rpc: Rpc, key: bytes, sender: Address, data: bytes, chain_id: int, base_wei: int, priority_wei: int) -> str:
+async def _signed(rpc: Rpc, key: bytes, sender: Address, data: bytes, chain_id: int, base_wei: int, priority_wei: int) -> bytes:
     from eth_account import Account
 
     try:
         gas = int(await rpc.request("eth_estimateGas", {"from": sender, "data": hex_bytes(data)}, "latest"), 16)
     except RpcError as error:
-        raise ConfigError(f"the deployment would fail: {error.message}") from None
+        raise Halt(f"the deployment would fail: {error.message} (sender {sender})") from None
     fields = {
         "chainId": chain_id,
         "nonce": int(await rpc.request("eth_getTransactionCount", sender, "latest"), 16),
@@ -61,10 +67,20 @@ async def _signed(rpc: Rpc, key: bytes, sender: Address, data: bytes, chain_id: 
         "value": 0,
         "data": hex_bytes(data),
     }
-    return hex_bytes(bytes(Account.sign_transaction(fields, key).raw_transaction))
+    return bytes(Account.sign_transaction(fields, key).raw_transaction)
 
 
-async def _mined(rpc: Rpc, tx: str) -> Address:
+async def _sent(rpc: Rpc, raw: bytes, sender: Address) -> Hash:
+    """Its hash is told before the wait, in which people lose patience."""
+    tx = Hash(hex_bytes(keccak(raw)))
+    sent = await PublicRelay(rpc).send(raw, tx)
+    if sent.result is SendResult.REFUSED:
+        raise Halt(f"the node refuses the deployment: {sent.detail} (sender {sender})")
+    _log.info("deployment_sent", tx=tx)
+    return tx
+
+
+async def _mined(rpc: Rpc, tx: Hash) -> Address:
     for _ in range(RECEIPT_TRIES):
         receipt = await rpc.request("eth_getTransactionReceipt", tx)
         if receipt is not None:

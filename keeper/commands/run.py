@@ -5,18 +5,29 @@ from __future__ import annotations
 import asyncio
 import signal
 from collections.abc import Coroutine
+from pathlib import Path
 from typing import Any
 
 from keeper.commands.progress import backfill_progress
 from keeper.config import Settings
-from keeper.daemon import Listeners
+from keeper.daemon import Listeners, one_chain
 from keeper.daemon import run as run_daemon
+from keeper.recording.record import Recorder
+from keeper.recording.tape import Tape
 
 
-async def run(settings: Settings, live: bool = False, blocks: int | None = None) -> None:
-    """Ends at SIGTERM or SIGINT, or after `blocks` blocks of each chain."""
-    with backfill_progress() as progress:
-        await until_stopped(run_daemon(settings, live, blocks, Listeners(progress=progress)))
+async def run(settings: Settings, live: bool = False, blocks: int | None = None, record: Path | None = None) -> None:
+    """Ends at SIGTERM or SIGINT, or after `blocks` blocks of each chain. `record`: a file for `keeper replay`."""
+    if record:
+        one_chain(settings)
+    tape = Tape(record) if record else None
+    try:
+        with backfill_progress() as progress:
+            recorder = Recorder(tape) if tape else None
+            await until_stopped(run_daemon(settings, live, blocks, Listeners(progress=progress), recorder))
+    finally:
+        if tape:
+            tape.close()
 
 
 async def until_stopped(work: Coroutine[Any, Any, None]) -> None:

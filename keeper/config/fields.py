@@ -133,8 +133,9 @@ def _name(value: object) -> str:
 
 
 def _address(value: object) -> Address:
+    written = text(value, "an address, 0x and 40 hex digits")
     try:
-        return parse_address(text(value, "an address, 0x and 40 hex digits"))
+        return parse_address(written)
     except ValueError as error:
         raise refuse(str(error)) from None
 

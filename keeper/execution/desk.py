@@ -16,10 +16,10 @@ from keeper.execution.calls import floor_of
 from keeper.execution.engine import TxEngine
 from keeper.execution.states import State
 from keeper.execution.submission import Intent, Receipt, Resolved, Submission
-from keeper.ledger.ledger import Ledger
+from keeper.ledger.ledger import Ledger, LedgerRow
 from keeper.ledger.settle import Landed, Settled, Settler, row_of
 from keeper.planning.codec import dump_plan, load_plan
-from keeper.types import Address, ChainUpdate, Hash, Head, Job, Landing, Outcome, Plan, SendResult, Verdict
+from keeper.types import ZERO_ADDRESS, Address, ChainUpdate, Hash, Head, Job, Landing, Outcome, Plan, SendResult, Verdict
 
 DRY = "dry_run"
 """What the relay that sends nothing answers."""
@@ -44,11 +44,12 @@ class Desk:
         ledger: Ledger,
         executor: Address,
         limits: DeskLimits,
+        head: Callable[[], Head],
         head_of: HeadOf,
         tell: Callable[[Sequence[Settled]], None],
     ) -> None:
         self._engine, self._settler, self._ledger = engine, settler, ledger
-        self._executor, self._limits, self._head_of, self._tell = executor, limits, head_of, tell
+        self._executor, self._limits, self._head, self._head_of, self._tell = executor, limits, head, head_of, tell
 
     def busy(self, market: str, account: Address) -> bool:
         return self._engine.in_flight(market, account)
@@ -91,20 +92,19 @@ class Desk:
 
     async def settle(self, update: ChainUpdate) -> list[Outcome]:
         """What the newest block decided about our transactions, written to the ledger."""
-        head = update.blocks[-1].head if update.blocks else None
-        if head is None:
-            return []
+        head = self._head()
         return await self.take(await self._engine.on_head(head, [undone.hash for undone in update.undo]), head)
 
     async def take(self, news: Sequence[Resolved], head: Head) -> list[Outcome]:
-        """Write news down, then acknowledge it."""
+        """Write news down, then acknowledge it. What cannot be explained yet comes again with the next block."""
         if not news:
             return []
         taken_back = [item.submission for item in news if item.state is State.REORGED_OUT]
-        settled = await self._settled([item for item in news if item.receipt and not item.submission.is_cancel])
+        settled, later = await self._settled([item for item in news if item.receipt and not item.submission.is_cancel])
+        fillers = [item for item in news if item.receipt and item.submission.is_cancel]
         await self._ledger.reverse([submission.tx for submission in taken_back], head)
-        await self._ledger.append([row_of(result) for result, _ in settled])
-        await self._engine.acknowledge(news)
+        await self._ledger.append([*(row_of(result) for result, _ in settled), *(_filler_row(item, head) for item in fillers)])
+        await self._engine.acknowledge([item for item in news if item.submission.id not in later])
         self._tell([result for result, _ in settled])
         ended = [item.submission for item in news if item.state in {State.DROPPED, State.REPLACED, State.CANCELLED}]
         return (
@@ -113,21 +113,24 @@ class Desk:
             + [_ended_outcome(submission, Verdict.PENDING, "reorged_out") for submission in taken_back if not submission.is_cancel]
         )
 
-    async def _settled(self, landed: Sequence[Resolved]) -> list[tuple[Settled, Submission]]:
-        """Block by block, since what a transaction met depends on the ones before it."""
-        blocks: dict[Hash, list[Resolved]] = defaultdict(list)
+    async def _settled(self, landed: Sequence[Resolved]) -> tuple[list[tuple[Settled, Submission]], set[int]]:
+        """Results block by block, since what a transaction met depends on the ones before it; and the submissions whose block the node
+        does not give now."""
+        blocks: dict[Hash, list[tuple[Submission, Receipt]]] = defaultdict(list)
         for item in landed:
             if item.receipt:
-                blocks[item.receipt.block_hash].append(item)
+                blocks[item.receipt.block_hash].append((item.submission, item.receipt))
         results: list[tuple[Settled, Submission]] = []
+        later: set[int] = set()
         for block, items in blocks.items():
             head = await self._head_of(block)
             if head is None:
+                later.update(submission.id for submission, _ in items)
                 continue
-            by_tx = {item.submission.tx: item.submission for item in items}
-            found = await self._settler.block(head, [_landed(item.submission, item.receipt) for item in items if item.receipt])
+            by_tx = {submission.tx: submission for submission, _ in items}
+            found = await self._settler.block(head, [_landed(*item) for item in items])
             results += [(result, by_tx[result.landed.tx]) for result in found]
-        return results
+        return results, later
 
 
 def plan_of(submission: Submission) -> Plan:
@@ -150,6 +153,30 @@ def _landed(submission: Submission, receipt: Receipt) -> Landed:
         gas_predicted=_note(submission)["gas"],
         gas_used=receipt.gas_used,
         gas_price_wei=receipt.effective_gas_price_wei,
+    )
+
+
+def _filler_row(item: Resolved, head: Head) -> LedgerRow:
+    """A transfer of nothing, to use up a nonce: it earns nothing and costs its gas."""
+    submission, receipt = item.submission, item.receipt
+    if receipt is None:
+        raise ValueError("a filler is accounted for when it has landed")
+    paid = receipt.gas_used * receipt.effective_gas_price_wei
+    return LedgerRow(
+        tx=submission.tx,
+        block=receipt.block_number,
+        block_hash=receipt.block_hash,
+        market=submission.market,
+        account=submission.account,
+        result=str(State.CANCELLED),
+        reason="nonce_filled",
+        profit_token=ZERO_ADDRESS,
+        predicted_profit=0,
+        realised_profit=0,
+        gas_predicted_wei=submission.gas_limit * receipt.effective_gas_price_wei,
+        gas_paid_wei=paid,
+        net_eth_wei=-paid,
+        timestamp_s=head.timestamp_s,
     )
 
 

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache, partial
 
-from keeper.book.state import Overlay
+from keeper.book.state import DIVERGED, Overlay
 from keeper.errors import Skip
 from keeper.planning.predict import Predictor
 from keeper.ports import Market, View
@@ -75,6 +75,8 @@ class Planner:
         self, candidate: Candidate, view: View, at_s: int, gas_price_wei: int, rejected: list[Rejected]
     ) -> tuple[Candidate, Prediction] | None:
         try:
+            if view.get(DIVERGED, (candidate.market.name,)):
+                raise Skip("market_diverged", "the book differed from the chain: move book.sqlite away and restart to rebuild it")
             return candidate, self.best(candidate, view, at_s, gas_price_wei)
         except Skip as skip:
             rejected.append(Rejected(candidate, skip.reason, skip.detail))

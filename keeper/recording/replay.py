@@ -36,6 +36,9 @@ class _Nothing:
     async def record(self, outcomes: Sequence[Outcome]) -> None:
         return None
 
+    async def audit(self) -> None:
+        return None
+
 
 async def run_again(
     entries: Sequence[tuple[str, Any]],
@@ -70,6 +73,7 @@ async def run_again(
         landing=landing,
         report=lambda report: None,
         now_s=lambda: player.answer("clock", None, lambda: 0.0),
+        audit=nothing.audit,
     )
     await _drive(entries, books, Pipeline(parts))
     return Replayed([value for kind, value in entries if kind == PLAN], plans)

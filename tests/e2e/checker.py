@@ -6,7 +6,7 @@ call of the executor on the node in the next block. It looks at every (debt, col
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -37,6 +37,13 @@ class Position:
     account: Address
     collaterals: dict[Address, int]
     debts: dict[Address, int]
+
+    def choices(self) -> Iterator[Choice]:
+        """Every pair at ten amounts: shares of the debt, and as much as the market allows."""
+        for debt, owed in self.debts.items():
+            amounts = sorted({max(owed * share // 1000, 1) for share in PERMILLE} | {MAX})
+            for collateral in self.collaterals:
+                yield from (Choice(self.market, self.account, debt, collateral, amount) for amount in amounts)
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +86,7 @@ async def check(net: Devnet, executor: Address) -> Report:
     """Try everything on the latest state in the next block. Changes nothing."""
     checker = Checker(net, executor, await net.request("eth_getBlockByNumber", "latest", False))
     positions = await checker.positions()
-    moves = await checker.moves([choice for position in positions for choice in choices(position)])
+    moves = await checker.moves([choice for position in positions for choice in position.choices()])
     return Report(tuple(positions), len(moves), tuple(await checker.attempts(moves)))
 
 
@@ -87,14 +94,6 @@ async def liquidatable(net: Devnet) -> set[tuple[str, Address]]:
     """(market, account) of every borrower with a health factor below 1 in the next block, by the chain's own word."""
     checker = Checker(net, DEPLOYER, await net.request("eth_getBlockByNumber", "latest", False))
     return set(await checker.unhealthy())
-
-
-def choices(position: Position) -> Iterator[Choice]:
-    """Every pair at ten amounts: shares of the debt, and as much as the market allows."""
-    for debt, owed in position.debts.items():
-        amounts = sorted({max(owed * share // 1000, 1) for share in PERMILLE} | {MAX})
-        for collateral in position.collaterals:
-            yield from (Choice(position.market, position.account, debt, collateral, amount) for amount in amounts)
 
 
 class Checker:
@@ -108,6 +107,7 @@ class Checker:
         self._base_fee_wei = fee
         self._number, self._time_s = int(head["number"], 16) + 1, int(head["timestamp"], 16) + STEP_S
         self._graph = list(_graph(net))
+        self._prices: dict[str, dict[Address, int]] = {}
 
     # --- what is there
 
@@ -162,12 +162,19 @@ class Checker:
         ways = [(move, funding, path) for move, path in await self._sales(moves) for funding in self._fundings(move, path)]
         calls = [execute(self._net, self._executor, move.choice, funding, path) for move, funding, path in ways]
         results = await self._simulate([[_call(OPERATOR, self._executor, data)] for data in calls])
-        prices = {market: await self._prices(market) for market in MARKETS}
         return [
-            Attempt(move.choice, funding, path, self._worth_wei(result["logs"], prices[move.choice.market]), int(result["gasUsed"], 16) * self._base_fee_wei)
+            Attempt(move.choice, funding, path, await self._gain_wei(move.choice.market, result), self._cost_wei(result))
             for (move, funding, path), (result,) in zip(ways, results, strict=True)
             if _ok(result)
         ]
+
+    async def _gain_wei(self, market: str, call: dict[str, Any]) -> int:
+        if market not in self._prices:
+            self._prices[market] = await prices_of(self._net, market)
+        return worth_wei(self._net, self._prices[market], moved(call["logs"], sender=self._executor, to=BENEFICIARY))
+
+    def _cost_wei(self, call: dict[str, Any]) -> int:
+        return int(call["gasUsed"], 16) * self._base_fee_wei
 
     async def _sales(self, moves: Sequence[Move]) -> list[tuple[Move, Path]]:
         paths = [list(self._paths(move.choice.collateral, move.choice.debt)) for move in moves]
@@ -200,17 +207,6 @@ class Checker:
         data = self._net.encode("uniswap.quoter", "quoteExactInput", bytes.fromhex(path[0].token_in[2:]) + tokens, amount)
         return _call(DEPLOYER, self._net.addresses["uniswap.quoter"], data)
 
-    # --- what it is worth
-
-    async def _prices(self, market: str) -> dict[Address, int]:
-        prices = await self._net.read(f"{market}.oracle", "getAssetsPrices", list(self._tokens))
-        return dict(zip(self._tokens, prices[0], strict=True))
-
-    def _worth_wei(self, logs: Iterable[dict[str, Any]], prices: dict[Address, int]) -> int:
-        gains = moved(logs, sender=self._executor, to=BENEFICIARY)
-        ether = prices[self._net.addresses["token.WETH"]]
-        return sum(amount * prices[token] * WAD // (self._tokens[token].unit * ether) for token, amount in gains.items())
-
     # --- the node
 
     async def _simulate(self, groups: Sequence[Sequence[dict[str, str]]]) -> list[list[dict[str, Any]]]:
@@ -222,6 +218,22 @@ class Checker:
     def _block(self, calls: Sequence[dict[str, str]]) -> dict[str, Any]:
         overrides = {"number": self._number, "time": self._time_s, "baseFeePerGas": self._base_fee_wei, "gasLimit": CALL_GAS * (len(calls) + 1)}
         return {"blockStateCalls": [{"blockOverrides": {k: hex(v) for k, v in overrides.items()}, "calls": list(calls)}], "validation": False}
+
+
+async def prices_of(net: Devnet, market: str, block: int | str = "latest") -> dict[Address, int]:
+    """Of every token, by the market's own oracle."""
+    tokens = [net.addresses[f"token.{symbol}"] for symbol in BY_SYMBOL]
+    prices = await net.read(f"{market}.oracle", "getAssetsPrices", tokens, block=block)
+    return dict(zip(tokens, prices[0], strict=True))
+
+
+def worth_wei(net: Devnet, prices: Mapping[Address, int], gains: Mapping[Address, int]) -> int:
+    """Floored where the market floors: token to base currency, base currency to ether."""
+    ether = net.addresses["token.WETH"]
+    units = {net.addresses[f"token.{symbol}"]: info.unit for symbol, info in BY_SYMBOL.items()}
+    return sum(
+        amount if token == ether else amount * prices[token] // units[token] * WAD // prices[ether] for token, amount in gains.items()
+    )
 
 
 def _graph(net: Devnet) -> Iterator[Hop]:

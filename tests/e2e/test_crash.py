@@ -8,12 +8,11 @@ from typing import Any
 
 import pytest
 
-from keeper.devnet.genesis.tokens import BY_SYMBOL
 from keeper.devnet.names import BENEFICIARY, MARKETS, TRADER
 from keeper.devnet.paths import path
 from keeper.devnet.genesis.chain import GAS_LIMIT
 from keeper.types import Address, Hash
-from tests.e2e.checker import WAD, check, moved
+from tests.e2e.checker import check, moved, prices_of, worth_wei
 from tests.e2e.world import World, assert_ledger_is_the_chain, balances, fall, keeper_on, ours, rows, settle_down, step, world
 
 SEED = 1
@@ -59,19 +58,6 @@ async def assert_net_adds_up(here: World, written: Sequence[Mapping[str, Any]]) 
     """`net_eth_wei`: what was forwarded, at the market's prices before the block, less the gas. The driver's price moves come after ours."""
     receipts = {receipt["transactionHash"]: receipt for receipt in await ours(here)}
     for row in written:
-        prices = await oracle(here, row["market"].replace("-", "_"), row["block"] - 1)
+        prices = await prices_of(here.net, row["market"].replace("-", "_"), row["block"] - 1)
         gains = moved(receipts[row["tx"]]["logs"], sender=here.executor, to=BENEFICIARY)
-        assert row["net_eth_wei"] == sum(worth_wei(here, prices, token, amount) for token, amount in gains.items()) - row["gas_paid_wei"]
-
-
-async def oracle(here: World, market: str, block: int) -> dict[Address, int]:
-    tokens = [here.net.addresses[f"token.{symbol}"] for symbol in BY_SYMBOL]
-    prices = (await here.net.read(f"{market}.oracle", "getAssetsPrices", tokens, block=block))[0]
-    return dict(zip(tokens, prices, strict=True))
-
-
-def worth_wei(here: World, prices: Mapping[Address, int], token: Address, amount: int) -> int:
-    """Each step floored, as the market values a token."""
-    ether = here.net.addresses["token.WETH"]
-    units = {here.net.addresses[f"token.{symbol}"]: info.unit for symbol, info in BY_SYMBOL.items()}
-    return amount if token == ether else amount * prices[token] // units[token] * WAD // prices[ether]
+        assert row["net_eth_wei"] == worth_wei(here.net, prices, gains) - row["gas_paid_wei"]

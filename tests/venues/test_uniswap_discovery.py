@@ -26,13 +26,13 @@ async def test_a_given_first_block_is_taken(devnet: Devnet, reader: Reader) -> N
 
 
 async def test_an_address_without_code_is_refused(reader: Reader) -> None:
-    with pytest.raises(ConfigError, match=r"^venue uni: no contract at 0x1111\S+; expected a Uniswap v3 factory$"):
+    with pytest.raises(ConfigError, match=r"^no contract at 0x1111\S+; expected a Uniswap v3 factory$"):
         await UniswapV3().open(reader, "uni", Address("0x" + "11" * 20), None)
 
 
 @pytest.mark.parametrize("name", ["token.USDC", "aave_v36.provider", "aave_v36.pool", "uniswap.router", "pool.WETH-USDC-500", "feed.WETH"])
 async def test_another_protocols_contract_is_refused(devnet: Devnet, reader: Reader, name: str) -> None:
-    with pytest.raises(ConfigError, match=r"^venue uni: 0x\S+ is not a Uniswap v3 factory$"):
+    with pytest.raises(ConfigError, match=r"^0x\S+ is not a Uniswap v3 factory$"):
         await UniswapV3().open(reader, "uni", devnet.addresses[name], None)
 
 

@@ -51,7 +51,7 @@ class AaveV3:
 async def _contracts(reader: Reader, address: Address) -> tuple[Address, Address, Address]:
     """Pool, configurator and oracle of a provider, checked both ways."""
     if not await reader.code(address):
-        raise ConfigError(f"no contract at {address}")
+        raise ConfigError(f"no contract at {address}; expected an Aave v3 PoolAddressesProvider")
     reads = [Read(address, data) for data in (GET_MARKET_ID, GET_POOL, GET_POOL_CONFIGURATOR, GET_PRICE_ORACLE)]
     market_id, *replies = await reader.calls(reads)
     found = [reply_address(reply) for reply in replies]

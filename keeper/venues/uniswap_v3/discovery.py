@@ -21,9 +21,9 @@ class UniswapV3:
     async def open(self, reader: Reader, name: str, address: Address, first_block: int | None) -> UniswapV3Venue:
         """Raises ConfigError when there is no such factory at the address."""
         if not await reader.code(address):
-            raise ConfigError(f"venue {name}: no contract at {address}; expected a Uniswap v3 factory")
+            raise ConfigError(f"no contract at {address}; expected a Uniswap v3 factory")
         if not await _is_factory(reader, address):
-            raise ConfigError(f"venue {name}: {address} is not a Uniswap v3 factory")
+            raise ConfigError(f"{address} is not a Uniswap v3 factory")
         return UniswapV3Venue(name, address, await _birth(reader, address) if first_block is None else first_block)
 
 

@@ -1,0 +1,84 @@
+"""A recorded run re-runs to the same plans, without node, store or relay."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+from pathlib import Path
+
+import pytest
+
+from keeper.config import Settings, load
+from keeper.daemon import Listeners, replay, run
+from keeper.devnet import Devnet
+from keeper.devnet.paths import path
+from keeper.errors import Halt
+from keeper.pipeline import BlockReport
+from keeper.recording.record import Recorder
+from keeper.recording.tape import Tape
+
+STEPS = 4
+
+
+async def record(net: Devnet, settings: Settings, tape: Path) -> None:
+    """A dry run through a crash; each block is worked on before the next is mined."""
+    reached = asyncio.Event()
+    wanted = 0
+
+    def block(chain: str, report: BlockReport) -> None:
+        if report.head.number >= wanted:
+            reached.set()
+
+    opened = Tape(tape)
+    keeper = asyncio.create_task(run(settings, live=False, listeners=Listeners(block=(block,)), recorder=Recorder(opened)))
+    for prices in path("crash", STEPS, 1, await net.prices()):
+        await net.set_prices(prices)
+        reached.clear()
+        wanted = await net.mine()
+        await within(reached.wait, keeper)
+    keeper.cancel()
+    with suppress(asyncio.CancelledError):
+        await keeper
+    opened.close()
+
+
+async def within(waited: Callable[[], Awaitable[object]], keeper: asyncio.Task[None]) -> None:
+    waiting = asyncio.ensure_future(waited())
+    await asyncio.wait({waiting, keeper}, timeout=30, return_when=asyncio.FIRST_COMPLETED)
+    assert not keeper.done(), keeper.exception()
+    assert waiting.done(), "the keeper did not report the block in time"
+
+
+async def test_a_recorded_run_re_runs_to_the_same_plans(net: Devnet, tmp_path: Path) -> None:
+    settings = load(net.config, {"KEEPER_DATA_DIR": str(tmp_path / "data")})
+    await record(net, settings, tmp_path / "tape")
+    first = await replay(settings, tmp_path / "tape")
+    assert len(first.recorded) > 10
+    assert first.replayed == first.recorded
+    assert (await replay(settings, tmp_path / "tape")).replayed == first.replayed
+
+
+async def test_a_replay_on_other_data_does_not_pass_for_the_same(net: Devnet, tmp_path: Path) -> None:
+    settings = load(net.config, {"KEEPER_DATA_DIR": str(tmp_path / "data")})
+    await record(net, settings, tmp_path / "tape")
+    lines = (tmp_path / "tape").read_text().splitlines()
+    changed = [json.loads(line) for line in lines]
+    last = max(index for index, (kind, _) in enumerate(changed) if kind == "update")
+    answers = [log for block in changed[last][1]["blocks"] for log in block["logs"]]
+    for log in answers:
+        log["data"] = "0x" + "00" * ((len(log["data"]) - 2) // 2)
+    (tmp_path / "other").write_text("\n".join(json.dumps(entry) for entry in changed) + "\n")
+    try:
+        outcome = await replay(settings, tmp_path / "other")
+    except Halt:
+        return
+    assert outcome.replayed != outcome.recorded
+
+
+@pytest.mark.parametrize("text", ["", '["update", {}]\n'])
+async def test_something_that_is_no_recording_of_a_run_is_refused(net: Devnet, tmp_path: Path, text: str) -> None:
+    (tmp_path / "tape").write_text(text)
+    with pytest.raises(Exception, match="not the recording of a run"):
+        await replay(load(net.config, {}), tmp_path / "tape")
