@@ -126,7 +126,7 @@ async def open_node(chain: ChainSettings) -> AsyncIterator[tuple[Rpc, NodeReader
 
 
 async def meet(chain: ChainSettings) -> None:
-    """Is the configured node there, and on the configured chain? Soon over: nobody waits for a mistyped URL. Raises ConfigError, Transient."""
+    """Is the node there, and on the configured chain? Soon over: nobody waits for a mistyped URL. Raises ConfigError, Transient."""
     rpc = Rpc(chain.rpc_url.reveal(), f"node of {chain.name}", timeout_s=MEET_TIMEOUT_S, retries=1)
     try:
         found = int(await rpc.request("eth_chainId"), 16)

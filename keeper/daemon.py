@@ -134,6 +134,8 @@ async def open_pipeline(
         stack.push_async_callback(database.close)
         ledger = Ledger(database)
         hand = await open_hand(chain, live)
+        if live:
+            await _require_funds(chain, hand.signer.address)
         if recorder:
             recorder.tape.write(EXECUTOR, hand.executor)
         engine = _engine(chain, database, hand, live)
@@ -221,11 +223,14 @@ async def _deployed(chain: Chain, signer: Signer, address: Address, live: bool) 
         raise ConfigError(f"{where}: {address} is not an executor; see `keeper deploy`")
     if live and not int.from_bytes(allowed):
         raise ConfigError(f"{where}: {signer.address} is not an operator of {address}; its owner can add it")
-    if live and not int(await chain.rpc.request("eth_getBalance", signer.address, "latest"), 16):
-        raise Halt(f"chains.{chain.settings.name}.signer: {signer.address} has no eth to pay for gas: send it some")
     role = AccountOverride(storage={int(executor.operator_slot(signer.address), 16): 1})
     pretended = {} if live else {address: role, signer.address: AccountOverride(balance_wei=DRY_BALANCE_WEI)}
     return Hand(signer, address, Address("0x" + beneficiary[-20:].hex()), pretended)
+
+
+async def _require_funds(chain: Chain, address: Address) -> None:
+    if not int(await chain.rpc.request("eth_getBalance", address, "latest"), 16):
+        raise Halt(f"chains.{chain.settings.name}.signer: {address} has no eth to pay for gas: send it some")
 
 
 def _engine(chain: Chain, database: Database, hand: Hand, live: bool) -> TxEngine:

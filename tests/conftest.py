@@ -22,3 +22,14 @@ async def net(devnet: Devnet) -> AsyncIterator[Devnet]:
     snapshot = await devnet.snapshot()
     yield devnet
     await devnet.revert(snapshot)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Fast tests first: those without a devnet, then those on the shared one, then whole programs. Stable, so each part stays shuffled."""
+    items.sort(key=_cost)
+
+
+def _cost(item: pytest.Item) -> int:
+    if "e2e" in item.path.parts or item.path.name == "test_readme.py":
+        return 2
+    return int(bool({"devnet", "net"} & set(getattr(item, "fixturenames", ()))))

@@ -158,7 +158,7 @@ def _watched(chain: Chain) -> list[Row]:
         for m in chain.markets
     ]
     rows += [
-        _row(f"venue {v.name}", bool(n := len(v.pools(chain.view))), f"{n} pools", "no pool trades the markets' tokens") for v in chain.venues
+        _row(f"venue {v.name}", bool(n := len(v.pools(chain.view))), f"{n} pools", "no pool trades these tokens") for v in chain.venues
     ]
     problem = unpriced(chain)
     return [*rows, _row("native token", problem is None, problem or chain.settings.native_token, "correct native_token")]

@@ -57,7 +57,7 @@ class Move:
 
 @dataclass(frozen=True, slots=True)
 class Attempt:
-    """One call of the executor and what the node says it earns: `gain_wei` at the market's oracle, `cost_wei` its gas at the base fee."""
+    """One call of the executor and what the node says it earns: `gain_wei` at the market's oracle, `cost_wei` its gas."""
 
     choice: Choice
     funding: Funding
@@ -82,9 +82,9 @@ class Report:
         return sorted((a for a in self.attempts if a.net_wei > 0), key=lambda a: -a.net_wei)
 
 
-async def check(net: Devnet, executor: Address) -> Report:
-    """Try everything on the latest state in the next block. Changes nothing."""
-    checker = Checker(net, executor, await net.request("eth_getBlockByNumber", "latest", False))
+async def check(net: Devnet, executor: Address, tip_wei: int = 0) -> Report:
+    """Try everything on the latest state in the next block, where gas costs the base fee and `tip_wei`. Changes nothing."""
+    checker = Checker(net, executor, await net.request("eth_getBlockByNumber", "latest", False), tip_wei)
     positions = await checker.positions()
     moves = await checker.moves([choice for position in positions for choice in position.choices()])
     return Report(tuple(positions), len(moves), tuple(await checker.attempts(moves)))
@@ -99,12 +99,12 @@ async def liquidatable(net: Devnet) -> set[tuple[str, Address]]:
 class Checker:
     """The chain in the block after `head`."""
 
-    def __init__(self, net: Devnet, executor: Address, head: dict[str, Any]) -> None:
+    def __init__(self, net: Devnet, executor: Address, head: dict[str, Any], tip_wei: int = 0) -> None:
         self._net = net
         self._executor = executor
         self._tokens = {net.addresses[f"token.{symbol}"]: token for symbol, token in BY_SYMBOL.items()}
         fee = next_base_fee(*(int(head[key], 16) for key in ("baseFeePerGas", "gasUsed", "gasLimit")))
-        self._base_fee_wei = fee
+        self._base_fee_wei, self._tip_wei = fee, tip_wei
         self._number, self._time_s = int(head["number"], 16) + 1, int(head["timestamp"], 16) + STEP_S
         self._graph = list(_graph(net))
         self._prices: dict[str, dict[Address, int]] = {}
@@ -147,7 +147,11 @@ class Checker:
 
     def _own_money(self, choice: Choice) -> list[dict[str, str]]:
         debt, pool = self._tokens[choice.debt].symbol, self._net.addresses[f"{choice.market}.pool"]
-        minted = [] if debt == "WETH" else [_call(DEPLOYER, choice.debt, self._net.encode(f"token.{debt}", "mint(address,uint256)", DEPLOYER, 2**100))]
+        minted = (
+            []
+            if debt == "WETH"
+            else [_call(DEPLOYER, choice.debt, self._net.encode(f"token.{debt}", "mint(address,uint256)", DEPLOYER, 2**100))]
+        )
         return [*minted, _call(DEPLOYER, choice.debt, approval(self._net, choice)), _call(DEPLOYER, pool, liquidation(self._net, choice))]
 
     def _move(self, choice: Choice, call: dict[str, Any]) -> Move:
@@ -174,11 +178,13 @@ class Checker:
         return worth_wei(self._net, self._prices[market], moved(call["logs"], sender=self._executor, to=BENEFICIARY))
 
     def _cost_wei(self, call: dict[str, Any]) -> int:
-        return int(call["gasUsed"], 16) * self._base_fee_wei
+        return int(call["gasUsed"], 16) * (self._base_fee_wei + self._tip_wei)
 
     async def _sales(self, moves: Sequence[Move]) -> list[tuple[Move, Path]]:
         paths = [list(self._paths(move.choice.collateral, move.choice.debt)) for move in moves]
-        quotes = await self._simulate([[self._quote(path, move.seized) for path in options if path] for move, options in zip(moves, paths, strict=True)])
+        quotes = await self._simulate(
+            [[self._quote(path, move.seized) for path in options if path] for move, options in zip(moves, paths, strict=True)]
+        )
         sales: list[tuple[Move, Path]] = []
         for move, options, calls in zip(moves, paths, quotes, strict=True):
             paid = {path: int(call["returnData"][:66], 16) for path, call in zip(options, calls, strict=False) if path and _ok(call)}
@@ -216,8 +222,16 @@ class Checker:
         return [next(replies)[0]["calls"] if group else [] for group in groups]
 
     def _block(self, calls: Sequence[dict[str, str]]) -> dict[str, Any]:
-        overrides = {"number": self._number, "time": self._time_s, "baseFeePerGas": self._base_fee_wei, "gasLimit": CALL_GAS * (len(calls) + 1)}
-        return {"blockStateCalls": [{"blockOverrides": {k: hex(v) for k, v in overrides.items()}, "calls": list(calls)}], "validation": False}
+        overrides = {
+            "number": self._number,
+            "time": self._time_s,
+            "baseFeePerGas": self._base_fee_wei,
+            "gasLimit": CALL_GAS * (len(calls) + 1),
+        }
+        return {
+            "blockStateCalls": [{"blockOverrides": {k: hex(v) for k, v in overrides.items()}, "calls": list(calls)}],
+            "validation": False,
+        }
 
 
 async def prices_of(net: Devnet, market: str, block: int | str = "latest") -> dict[Address, int]:

@@ -22,6 +22,8 @@ from tests.e2e.calls import EXECUTOR
 PATIENCE_S = 30.0
 SETTLED = EXECUTOR.topic("Settled")
 QUIET_MOST = 8
+TIP_WEI = 10**8
+"""The least tip the devnet's config offers: what a builder is taken to ask for."""
 
 
 @dataclass(frozen=True, slots=True)
