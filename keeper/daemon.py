@@ -22,6 +22,7 @@ from keeper.book.audit import Auditor
 from keeper.book.indexer import Progress
 from keeper.chain.fees import next_base_fee
 from keeper.chain.relay import DryRelay, PublicRelay
+from keeper.chain.rpc_errors import RpcError
 from keeper.chain.simulate import NodeSimulator
 from keeper.chain.wire import AccountOverride, from_hex, hex_bytes
 from keeper.config import Settings
@@ -99,7 +100,7 @@ async def _supervise(
         try:
             async with open_pipeline(settings, chain, live, metrics, listeners, recorder) as pipeline:
                 return await pipeline.run(blocks)
-        except* Transient as trouble:
+        except* (Transient, RpcError) as trouble:
             _log.warning("chain_restarts", chain=chain.name, reason=str(_first(trouble)), delay_s=delay_s)
         delay_s = RESTART_FIRST_S if time.monotonic() - started > RESTART_MOST_S else min(2 * delay_s, RESTART_MOST_S)
         await asyncio.sleep(delay_s)

@@ -11,7 +11,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from keeper.errors import Skip
+from keeper.errors import ConfigError, Halt, KeeperError, Skip
 from keeper.ports import BidPolicy, Feed, OutcomeSink, Simulator, View
 from keeper.types import Address, ChainUpdate, Head, Health, Job, Landing, Outcome, Prediction, Simulation, Verdict
 
@@ -156,15 +156,30 @@ class Pipeline:
     async def _simulate(
         self, plans: Sequence[Prediction], landing: Landing, outcomes: list[Outcome]
     ) -> list[tuple[Prediction, bytes, Simulation]]:
-        data = [self._parts.encode(plan) for plan in plans]
-        simulations = await self._parts.simulator.simulate(data, landing) if data else []
+        calls = self._encoded(plans, landing, outcomes)
+        try:
+            simulations = await self._parts.simulator.simulate([data for _, data in calls], landing) if calls else []
+        except (Halt, ConfigError):
+            raise
+        except KeeperError as unproven:
+            outcomes += [_skipped(plan, landing, "not_simulated", str(unproven)) for plan, _ in calls]
+            return []
         proven = []
-        for plan, call, simulation in zip(plans, data, simulations, strict=True):
+        for (plan, data), simulation in zip(calls, simulations, strict=True):
             if simulation.ok:
-                proven.append((plan, call, simulation))
+                proven.append((plan, data, simulation))
             else:
                 outcomes.append(_skipped(plan, landing, "simulation_failed", simulation.error))
         return proven
+
+    def _encoded(self, plans: Sequence[Prediction], landing: Landing, outcomes: list[Outcome]) -> list[tuple[Prediction, bytes]]:
+        calls = []
+        for plan in plans:
+            try:
+                calls.append((plan, self._parts.encode(plan)))
+            except Skip as skip:
+                outcomes.append(_skipped(plan, landing, skip.reason, skip.detail))
+        return calls
 
     def _bid(self, proven: list[tuple[Prediction, bytes, Simulation]], landing: Landing, outcomes: list[Outcome]) -> list[Job]:
         jobs = []

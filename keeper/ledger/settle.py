@@ -7,6 +7,7 @@ transaction. Each of ours is predicted on exactly what the ones before it left, 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from itertools import groupby
 
@@ -130,9 +131,14 @@ class Settler:
             return None, skip.reason
 
     def _worth_wei(self, plan: Plan, gains: Mapping[Address, int], state: Overlay | None) -> int:
+        """At the market's oracle; a token it no longer prices counts as nothing."""
         view = self._book.tables if state is None else state
         market = self._predictor.markets[plan.market]
-        return sum(self._predictor.value_wei(market, view, token, amount) for token, amount in gains.items())
+        worth = 0
+        for token, amount in gains.items():
+            with suppress(Skip):
+                worth += self._predictor.value_wei(market, view, token, amount)
+        return worth
 
 
 def _verdict(item: Landed, prediction: Prediction | None, why_not: str) -> tuple[Verdict, str]:

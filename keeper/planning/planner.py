@@ -63,8 +63,11 @@ class Planner:
         state = Overlay(view)
         plans: list[Prediction] = []
         for candidate, standalone in first:
+            if len(plans) >= self._limit:
+                rejected.append(Rejected(candidate, "max_plans_per_block", ""))
+                continue
             made = list(self._in_turn(candidate, standalone, state, at_s, gas_price_wei, rejected))
-            plans += made[: max(0, self._limit - len(plans))]
+            plans += made[: self._limit - len(plans)]
         return plans, rejected
 
     def gas_price_wei(self, landing: Landing) -> int:

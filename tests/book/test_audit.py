@@ -1,0 +1,61 @@
+"""A book that differs from the chain is noticed, and its market is not traded any more, not even after a restart."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+from keeper.app import Chain, open_chain
+from keeper.book.audit import Auditor
+from keeper.book.state import DIVERGED
+from keeper.config import Settings, load
+from keeper.devnet import Devnet
+from keeper.types import Address
+
+EVERY = 10_000
+
+
+@asynccontextmanager
+async def opened(settings: Settings) -> AsyncIterator[Chain]:
+    async with open_chain(settings, settings.chains[0], lambda *_: None, owned=True) as chain:
+        await chain.catch_up()
+        yield chain
+
+
+def auditor(chain: Chain, count: int = EVERY) -> Auditor:
+    return Auditor(chain.bookkeeper, chain.markets, chain.reader, count)
+
+
+async def test_a_true_book_passes_the_audit_of_every_account(net: Devnet, tmp_path: Path) -> None:
+    async with opened(load(net.config, {"KEEPER_DATA_DIR": str(tmp_path)})) as chain:
+        assert await auditor(chain).run() == []
+        assert len(list(chain.markets[0].accounts(chain.view))) > 10
+
+
+async def test_one_wrong_wei_stops_trading_that_market_alone_and_survives_a_restart(net: Devnet, tmp_path: Path) -> None:
+    settings = load(net.config, {"KEEPER_DATA_DIR": str(tmp_path)})
+    prices = await net.prices()
+    await net.set_prices({symbol: prices[symbol] * 3 // 4 for symbol in ("WETH", "wstETH", "WBTC", "LINK")})
+    await net.mine()
+    async with opened(settings) as chain:
+        wrong, right = chain.markets
+        key, victim = next((key, Address(str(key[1]))) for key in chain.view.keys(f"{wrong.name}/debt"))
+        owed = chain.view.get(f"{wrong.name}/debt", key)
+        chain.book.tables.put(f"{wrong.name}/debt", key, owed + 10**24)
+        found = await auditor(chain).run()
+        assert {(item.market, item.account) for item in found} == {(wrong.name, victim)}
+        assert all(item.expected != item.found for item in found)
+    async with opened(settings) as chain:
+        landing = chain.landing(chain.head)
+        assert chain.view.get(DIVERGED, (wrong.name,)) == 1
+        candidates = chain.watch.candidates(chain.view, landing.timestamp_s)
+        plans, rejected = chain.planner.block(candidates, chain.view, landing)
+        assert {item.reason for item in rejected if item.candidate.market_name == wrong.name} == {"market_diverged"}
+        assert {plan.plan.market for plan in plans} == {right.name}
+
+
+async def test_a_sample_is_of_the_size_asked_for_and_zero_asks_nothing(net: Devnet, tmp_path: Path) -> None:
+    async with opened(load(net.config, {"KEEPER_DATA_DIR": str(tmp_path)})) as chain:
+        assert len(auditor(chain, 3)._draw(chain.head)) == 3
+        assert await auditor(chain, 0).run() == []

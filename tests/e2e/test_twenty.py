@@ -1,0 +1,64 @@
+"""Many accounts fall in one block: one run takes them all within the next two, with one key and no nonce out of place."""
+
+from __future__ import annotations
+
+from keeper.devnet.names import OPERATOR
+from keeper.types import Address
+from tests.e2e.checker import check
+from tests.e2e.world import TIP_WEI, World, assert_ledger_is_the_chain, keeper_on, ours, query, settle_down, step, succeeded, waiting, world
+
+SEED = 3
+ACCOUNTS = 60
+ETHER_LIKE = {"WETH": 100, "wstETH": 100, "LINK": 100, "WBTC": 50}
+
+Account = tuple[str, Address]
+
+
+async def drop(here: World, percent: int) -> dict[str, int]:
+    """Prices after ether falls by so many percent."""
+    prices = await here.net.prices()
+    return {symbol: price * (10_000 - percent * ETHER_LIKE.get(symbol, 0)) // 10_000 for symbol, price in prices.items()}
+
+
+async def taken(here: World, fell: int) -> set[Account]:
+    """What was liquidated within two blocks of the fall; the ledger agrees with the chain on all of it."""
+    written = await assert_ledger_is_the_chain(here)
+    assert all(row["result"] == "won" and row["predicted_profit"] == row["realised_profit"] for row in written)
+    assert {row["block"] - fell for row in written} <= {1, 2}
+    return {(row["market"].replace("-", "_"), row["account"]) for row in written}
+
+
+async def assert_orderly(here: World) -> None:
+    """One sender's nonces without a gap, each used once, in the order of the chain; all landed, the outbox has nothing open."""
+    landed = await ours(here)
+    assert [receipt["nonce"] for receipt in landed] == list(range(len(landed)))
+    assert all(succeeded(receipt) for receipt in landed)
+    assert await waiting(here.net) == 0
+    outbox = query(here, "select signer, nonce, state, attempts, replaces, acknowledged from outbox order by nonce")
+    assert outbox == [(OPERATOR, nonce, "included", 1, None, 1) for nonce in range(len(landed))]
+
+
+async def test_twenty_accounts_that_fall_in_one_block_are_all_liquidated_within_the_next_two() -> None:
+    async with world(ACCOUNTS, SEED) as here:
+        async with keeper_on(here) as keeper:
+            fell = await step(here, keeper, await drop(here, percent=6))
+            prey = {(a.choice.market, a.choice.account) for a in (await check(here.net, here.executor, TIP_WEI)).profitable}
+            await step(here, keeper)
+            await step(here, keeper)
+        assert len(prey) >= 20
+        assert await taken(here, fell) == prey
+        await assert_orderly(here)
+        assert (await check(here.net, here.executor, TIP_WEI)).profitable == []
+
+
+async def test_more_than_may_be_in_flight_at_once_take_two_blocks_and_leave_nothing_that_pays() -> None:
+    async with world(ACCOUNTS, SEED + 2) as here:
+        async with keeper_on(here) as keeper:
+            fell = await step(here, keeper, await drop(here, percent=12))
+            sent = await waiting(here.net)
+            await step(here, keeper)
+            await settle_down(here, keeper)
+        assert sent == here.settings.chains[0].limits.max_in_flight
+        assert len(await taken(here, fell)) > sent
+        await assert_orderly(here)
+        assert (await check(here.net, here.executor, TIP_WEI)).profitable == []
