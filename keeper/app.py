@@ -38,7 +38,7 @@ from keeper.types import Address, ChainUpdate, Head, Landing, LogFilter
 
 ANSWER_UPDATED = topic("AnswerUpdated(int256,uint256,uint256)")
 STALL_BLOCKS = 5
-MEET_TIMEOUT_S = 4.0
+MEET_TIMEOUT_S = 3.0
 CATCH_UP_S = 60.0
 REORG_BLOCKS = 256
 

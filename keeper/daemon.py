@@ -36,7 +36,6 @@ from keeper.execution.keys import Key, load_key, throwaway_key
 from keeper.execution.outbox import Outbox
 from keeper.execution.receipts import NodeReceipts
 from keeper.execution.signer import Signer
-from keeper.ledger.database import Database
 from keeper.ledger.ledger import Ledger
 from keeper.ledger.schema import LEDGER_FILE
 from keeper.ledger.settle import Settled, Settler
@@ -48,6 +47,7 @@ from keeper.recording.record import EXECUTOR, Player, Recorder, TapedReader, Tap
 from keeper.recording.replay import Replayed, run_again
 from keeper.recording.tape import read_tape
 from keeper.secret import Secret
+from keeper.storage.database import Database
 from keeper.types import Address, Log, Outcome, Prediction
 
 PLACEHOLDER = Address("0x" + "ee" * 20)
@@ -163,7 +163,10 @@ async def open_pipeline(
             now_s=time.monotonic,
             audit=partial(_audit, Auditor(chain.bookkeeper, chain.markets, chain.reader, named.audit_accounts), named.name),
         )
-        yield Pipeline(recorded(parts, recorder) if recorder else parts)
+        pipeline = Pipeline(recorded(parts, recorder) if recorder else parts)
+        if (await chain.reader.head()).hash == chain.head.hash:
+            pipeline.wake()
+        yield pipeline
 
 
 async def replay(settings: Settings, path: Path) -> Replayed:

@@ -13,7 +13,7 @@ from typing import Any, Protocol
 
 from keeper.errors import ConfigError, Halt, KeeperError, Skip
 from keeper.ports import BidPolicy, Feed, OutcomeSink, Simulator, View
-from keeper.types import Address, ChainUpdate, Head, Health, Job, Landing, Outcome, Prediction, Simulation, Verdict
+from keeper.types import Address, ChainUpdate, Head, Health, Job, Landing, Outcome, Plan, Prediction, Simulation, Verdict
 
 
 class Candidate(Protocol):
@@ -51,13 +51,19 @@ class Rejection(Protocol):
 
 
 class Planning(Protocol):
-    def block(self, candidates: Sequence[Any], view: View, landing: Landing) -> tuple[Sequence[Prediction], Sequence[Rejection]]: ...
+    """`ahead`: plans on their way, which land before what is planned now."""
+
+    def block(
+        self, candidates: Sequence[Any], view: View, landing: Landing, ahead: Sequence[Plan] = ()
+    ) -> tuple[Sequence[Prediction], Sequence[Rejection]]: ...
 
 
 class Submitter(Protocol):
-    """Sends jobs and remembers them; `busy` while one for the account is on its way."""
+    """Sends jobs and remembers them. `busy`: one for the account is on its way; `ahead`: all that are, in order, with their calldata."""
 
     def busy(self, market: str, account: Address) -> bool: ...
+
+    def ahead(self) -> Sequence[tuple[Plan, bytes]]: ...
 
     async def submit(self, jobs: Sequence[Job], landing: Landing) -> list[Outcome]: ...
 
@@ -105,6 +111,10 @@ class Pipeline:
         self._woken = asyncio.Event()
         self._turn = asyncio.Lock()
 
+    def wake(self) -> None:
+        """There is work without a step of the chain: the book was resumed on the newest block."""
+        self._woken.set()
+
     async def run(self, blocks: int | None = None) -> None:
         """Run until cancelled, or until `blocks` heads have been worked on."""
         async with asyncio.TaskGroup() as group:
@@ -135,8 +145,9 @@ class Pipeline:
             head = self._parts.books.head
             landing = self._parts.landing(head)
             candidates = self._parts.watcher.candidates(self._parts.books.view, landing.timestamp_s)  # scan
-            plans, outcomes = self._plan(candidates, landing)
-        proven = await self._simulate(plans, landing, outcomes)
+            ahead = self._parts.submitter.ahead()
+            plans, outcomes = self._plan(candidates, landing, [plan for plan, _ in ahead])
+        proven = await self._simulate(plans, landing, outcomes, [data for _, data in ahead])
         jobs = self._bid(proven, landing, outcomes)
         if self._parts.books.head.number >= landing.number:  # its block has come and gone
             outcomes += [_skipped(job.prediction, landing, "late") for job in jobs]
@@ -145,20 +156,22 @@ class Pipeline:
         await self._parts.sink.record(outcomes)
         self._parts.report(BlockReport(head, len(candidates), tuple(outcomes), self._parts.now_s() - started))
 
-    def _plan(self, candidates: Sequence[Candidate], landing: Landing) -> tuple[Sequence[Prediction], list[Outcome]]:
+    def _plan(self, candidates: Sequence[Candidate], landing: Landing, ahead: Sequence[Plan]) -> tuple[Sequence[Prediction], list[Outcome]]:
         in_flight = [self._parts.submitter.busy(candidate.market_name, candidate.account) for candidate in candidates]
         busy = [candidate for candidate, pending in zip(candidates, in_flight, strict=True) if pending]
         free = [candidate for candidate, pending in zip(candidates, in_flight, strict=True) if not pending]
-        plans, rejected = self._parts.planning.block(free, self._parts.books.view, landing)
+        plans, rejected = self._parts.planning.block(free, self._parts.books.view, landing, ahead)
         outcomes = [_rejected(c, landing, "in_flight", "") for c in busy]
         return plans, outcomes + [_rejected(no.candidate, landing, no.reason, no.detail) for no in rejected]
 
     async def _simulate(
-        self, plans: Sequence[Prediction], landing: Landing, outcomes: list[Outcome]
+        self, plans: Sequence[Prediction], landing: Landing, outcomes: list[Outcome], ahead: Sequence[bytes]
     ) -> list[tuple[Prediction, bytes, Simulation]]:
+        """Each after the ones before it, and all after what is on its way."""
         calls = self._encoded(plans, landing, outcomes)
         try:
-            simulations = await self._parts.simulator.simulate([data for _, data in calls], landing) if calls else []
+            everything = [*ahead, *(data for _, data in calls)]
+            simulations = (await self._parts.simulator.simulate(everything, landing))[len(ahead) :] if calls else []
         except (Halt, ConfigError):
             raise
         except KeeperError as unproven:

@@ -17,7 +17,7 @@ from sqlalchemy.dialects.sqlite import insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from keeper.book.book import JournalEntry
-from keeper.ledger.database import Database, FileKind, Integer256
+from keeper.storage.database import Database, FileKind, Integer256
 from keeper.types import Hash, Head, Key, Write
 
 JOURNAL_BLOCKS = 256

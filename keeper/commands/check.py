@@ -20,8 +20,8 @@ from keeper.config.settings import ChainSettings
 from keeper.daemon import open_hand
 from keeper.errors import ConfigError, KeeperError
 from keeper.execution.keys import load_key
-from keeper.ledger.database import check as check_file
 from keeper.ledger.schema import LEDGER_FILE
+from keeper.storage.database import check as check_file
 from keeper.types import Address
 
 Row = dict[str, Any]

@@ -7,9 +7,9 @@ from typing import Any
 
 from keeper.app import ledger_path
 from keeper.config import Settings
-from keeper.ledger.database import Database
 from keeper.ledger.ledger import Ledger
 from keeper.ledger.schema import LEDGER_FILE
+from keeper.storage.database import Database
 
 
 async def ledger(settings: Settings, limit: int | None = None) -> AsyncIterator[dict[str, Any]]:

@@ -9,12 +9,12 @@ from keeper.app import Chain, ledger_path, open_chain
 from keeper.commands.progress import backfill_progress
 from keeper.config import Settings
 from keeper.errors import ConfigError, Skip
-from keeper.ledger.database import Database
 from keeper.ledger.ledger import Ledger
 from keeper.ledger.schema import LEDGER_FILE
 from keeper.ports import Market
 from keeper.risk.liquidation_price import liquidation_prices
 from keeper.risk.watch import Candidate
+from keeper.storage.database import Database
 from keeper.types import Address, Health
 
 Row = dict[str, Any]

@@ -14,6 +14,7 @@ import orjson
 
 from keeper.execution.calls import floor_of
 from keeper.execution.engine import TxEngine
+from keeper.execution.signer import decode
 from keeper.execution.states import State
 from keeper.execution.submission import Intent, Receipt, Resolved, Submission
 from keeper.ledger.ledger import Ledger, LedgerRow
@@ -53,6 +54,9 @@ class Desk:
 
     def busy(self, market: str, account: Address) -> bool:
         return self._engine.in_flight(market, account)
+
+    def ahead(self) -> list[tuple[Plan, bytes]]:
+        return [(plan_of(s), decode(s.raw).data) for s in self._engine.ahead() if not s.is_cancel]
 
     # --- out
 

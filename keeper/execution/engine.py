@@ -18,9 +18,9 @@ from keeper.execution.lanes import NonceLane
 from keeper.execution.outbox import Outbox
 from keeper.execution.signer import Signer
 from keeper.execution.submission import Intent, Receipt, Resolved, Submission
-from keeper.ledger.database import uncancelled
 from keeper.log import get_logger
 from keeper.ports import Relay
+from keeper.storage.database import uncancelled
 from keeper.types import Address, Hash, Head, SendResult, Sent
 
 __all__ = ["ChainReader", "Intent", "Limits", "Receipt", "Resolved", "Submission", "TxEngine"]
@@ -75,6 +75,10 @@ class TxEngine:
     def in_flight(self, market: str, account: Address) -> bool:
         """Whether a transaction for this account may still land."""
         return self._outbox.in_flight(market, account)
+
+    def ahead(self) -> list[Submission]:
+        """What may still land, by nonce; of each nonce the newest."""
+        return [group[-1] for _, group in settlement.by_nonce(self._outbox.unresolved())]
 
     def pending(self) -> int:
         """How many transactions may still land."""

@@ -14,6 +14,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final, NoReturn, final
 
+from coincurve import PrivateKey
+from eth_hash.auto import keccak
+
 from keeper.config import SignerSettings
 from keeper.errors import ConfigError
 from keeper.log import get_logger
@@ -86,17 +89,16 @@ def key_from_bytes(private: bytes, source: str) -> Key:
     """The key of these 32 bytes, hidden from all output. `source` is named in the ConfigError raised for a number off the curve."""
     if not 0 < int.from_bytes(private) < _ORDER:
         raise ConfigError(f"{source}: {_EXPECTED} within the curve's order, and not zero")
-    from eth_account import Account
-
     hide(Secret(f"0x{private.hex()}"))
-    return Key(Address(Account.from_key(private).address.lower()), private)
+    public = PrivateKey(private).public_key.format(compressed=False)
+    return Key(Address("0x" + keccak(public[1:])[-20:].hex()), private)
 
 
 # --- keystore -----------------------------------------------------------------------------------------------------
 
 
 def _from_keystore(path: Path, password: str) -> Key:
-    from eth_account import Account
+    from eth_account import Account  # a third of a second, which only a keystore costs
 
     source, content = f"keystore {path}", _keystore(path)
     try:

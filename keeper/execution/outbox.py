@@ -15,8 +15,8 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from keeper.execution import states
 from keeper.execution.states import UNRESOLVED, State
 from keeper.execution.submission import NOWHERE, Submission
-from keeper.ledger.database import Database, uncancelled
 from keeper.ledger.schema import OUTBOX
+from keeper.storage.database import Database, uncancelled
 from keeper.types import Address
 
 CHANGING = ("state", "sent_block", "attempts", "block_number", "block_hash", "detail", "acknowledged")

@@ -16,8 +16,8 @@ from sqlalchemy import Integer, Select, bindparam, delete, insert, literal_colum
 from sqlalchemy.dialects.sqlite import insert as upsert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from keeper.ledger.database import Database
 from keeper.ledger.schema import LEDGER, LEDGER_FILE, OUTCOMES
+from keeper.storage.database import Database
 from keeper.types import Address, Hash, Head, Outcome, Verdict
 
 KEEP_SKIPPED = 50

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from sqlalchemy import Boolean, Column, Connection, Index, Integer, LargeBinary, MetaData, Table, Text, UniqueConstraint, event
 
-from keeper.ledger.database import FileKind, Integer256
+from keeper.storage.database import FileKind, Integer256
 
 METADATA = MetaData()
 

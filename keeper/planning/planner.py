@@ -7,6 +7,7 @@ maximum between them (profit is concave there: a bonus proportional to size, les
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache, partial
 
@@ -54,9 +55,14 @@ class Planner:
 
     # --- a block
 
-    def block(self, candidates: Iterable[Candidate], view: View, landing: Landing) -> tuple[list[Prediction], list[Rejected]]:
-        """Plans in the order in which to send them, each on the state the ones before it leave; and why the others have none."""
+    def block(
+        self, candidates: Iterable[Candidate], view: View, landing: Landing, ahead: Sequence[Plan] = ()
+    ) -> tuple[list[Prediction], list[Rejected]]:
+        """Plans in the order in which to send them, each on the state the ones before it leave; and why the others have none.
+
+        `ahead`: plans that are on their way and land before these."""
         at_s, gas_price_wei = landing.timestamp_s, self.gas_price_wei(landing)
+        view = self._after(ahead, view, at_s) if ahead else view
         rejected: list[Rejected] = []
         first = [found for found in (self._try(c, view, at_s, gas_price_wei, rejected) for c in candidates) if found]
         first.sort(key=lambda found: self.net_wei(found[1], gas_price_wei), reverse=True)
@@ -69,6 +75,14 @@ class Planner:
             made = list(self._in_turn(candidate, standalone, state, at_s, gas_price_wei, rejected))
             plans += made[: self._limit - len(plans)]
         return plans, rejected
+
+    def _after(self, ahead: Sequence[Plan], view: View, at_s: int) -> View:
+        """The state those plans leave; one that no longer works reverts, and leaves none."""
+        state = Overlay(view)
+        for plan in ahead:
+            with suppress(Skip):
+                state.write(self._predictor.predict(plan, state, at_s).writes)
+        return state
 
     def gas_price_wei(self, landing: Landing) -> int:
         """What a unit of gas costs at least."""

@@ -13,10 +13,10 @@ from keeper.book.resume import ResumeReader, ResumeStore
 from keeper.book.store import Cursors, Snapshot
 from keeper.errors import Halt
 from keeper.pipeline import Books, Parts, Submitter
-from keeper.planning.codec import dump_plan
+from keeper.planning.codec import dump_plan, load_plan
 from keeper.ports import Simulator, View
 from keeper.recording.tape import Tape, plain, shaped
-from keeper.types import Address, ChainUpdate, Hash, Head, Job, Landing, Log, LogFilter, Outcome, Prediction, Read, Simulation, Write
+from keeper.types import Address, ChainUpdate, Hash, Head, Job, Landing, Log, LogFilter, Outcome, Plan, Prediction, Read, Simulation, Write
 
 EXECUTOR, UPDATE, WORK, PLAN = "executor", "update", "work", "plan"
 
@@ -190,6 +190,12 @@ class TapedSubmitter:
 
     def busy(self, market: str, account: Address) -> bool:
         return self._deck.answer("busy", (market, account), lambda: bool(self._submitter and self._submitter.busy(market, account)))
+
+    def ahead(self) -> list[tuple[Plan, bytes]]:
+        def ask() -> list[Any]:
+            return [[dump_plan(plan), plain(data)] for plan, data in self._submitter.ahead()] if self._submitter else []
+
+        return [(load_plan(plan), shaped(bytes, data)) for plan, data in self._deck.answer("ahead", None, ask)]
 
     async def submit(self, jobs: Sequence[Job], landing: Landing) -> list[Outcome]:
         return [] if self._submitter is None else await self._submitter.submit(jobs, landing)

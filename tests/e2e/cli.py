@@ -7,6 +7,7 @@ import contextlib
 import json
 import os
 import re
+import shutil
 import signal
 import sys
 from collections.abc import AsyncIterator, Mapping
@@ -98,6 +99,11 @@ class Folder:
 
     def live(self, executor: str) -> Folder:
         return self.edit(mode='"live"').swap("[chains.executor]\n", f'[chains.executor]\naddress = "{executor}"\n')
+
+    def like(self, other: Folder) -> Folder:
+        """With a copy of its data."""
+        shutil.copytree(other.data, self.data)
+        return self
 
     def hide(self, secret: str) -> None:
         """This must never be seen in any output."""

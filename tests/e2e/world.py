@@ -110,10 +110,10 @@ async def fall(world: World, keeper: Keeper, steps: Sequence[Mapping[str, int]])
         await step(world, keeper)
 
 
-async def settle_down(world: World, keeper: Keeper) -> None:
+async def settle_down(world: World, keeper: Keeper, at_least: int = 0) -> None:
     """Quiet blocks until nothing of ours is in the mempool."""
-    for _ in range(QUIET_MOST):
-        if not await waiting(world.net):
+    for blocks in range(QUIET_MOST):
+        if blocks >= at_least and not await waiting(world.net):
             return
         await step(world, keeper)
     raise AssertionError(f"after {QUIET_MOST} quiet blocks there are still transactions of ours in the mempool")

@@ -15,8 +15,8 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from keeper.book.store import BookStore
 from keeper.errors import ConfigError, Halt
-from keeper.ledger.database import Database
 from keeper.ledger.ledger import Ledger
+from keeper.storage.database import Database
 from keeper.types import Address, Outcome, Verdict
 
 REMEDY = "restore it from a backup or move it away; nothing was changed"
@@ -158,7 +158,7 @@ async def test_a_second_keeper_on_the_same_file_is_turned_away_and_the_first_goe
 
 
 async def test_the_lock_dies_with_its_process(tmp_path: Path) -> None:
-    code = "import sys, time; from pathlib import Path; from keeper.ledger.lock import FileLock; l = FileLock(Path(sys.argv[1]))"
+    code = "import sys, time; from pathlib import Path; from keeper.storage.lock import FileLock; l = FileLock(Path(sys.argv[1]))"
     child = await asyncio.create_subprocess_exec(
         sys.executable, "-c", code + "; print('locked', flush=True); time.sleep(60)", str(tmp_path / "ledger.sqlite"), stdout=PIPE
     )

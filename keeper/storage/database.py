@@ -18,7 +18,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_en
 from sqlalchemy.types import Text, TypeDecorator
 
 from keeper.errors import ConfigError, Halt
-from keeper.ledger.lock import FileLock
+from keeper.storage.lock import FileLock
 
 T = TypeVar("T")
 
