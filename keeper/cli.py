@@ -37,7 +37,7 @@ def main() -> None:
     from keeper.commands import failure
 
     try:
-        status = app(standalone_mode=False)
+        status = app(prog_name="keeper", standalone_mode=False)
         sys.stdout.flush()
     except SystemExit:
         raise

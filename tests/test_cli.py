@@ -230,7 +230,7 @@ def test_going_live_takes_two_acts(keeper: Keeper, command: Callable[[str, Any],
     assert refused.err.splitlines()[0] == f'keeper: {EXAMPLE}: mode must be "live" for --live, was "dry-run"'
     assert seen == []
     assert keeper("run", "-c", EXAMPLE, "--blocks", "2").status == 0
-    assert seen == [((), {"live": False, "blocks": 2})]
+    assert seen == [((), {"live": False, "blocks": 2, "record": None})]
 
 
 # --- output -------------------------------------------------------------------------------------------------------

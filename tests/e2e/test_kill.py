@@ -19,11 +19,25 @@ from keeper.devnet.paths import path
 from keeper.types import Address
 from tests.e2e.checker import check, liquidatable
 from tests.e2e.cli import Daemon, Folder
-from tests.e2e.world import PATIENCE_S, QUIET_MOST, TIP_WEI, World, assert_ledger_is_the_chain, ours, query, waiting, world
+from tests.e2e.world import (
+    PATIENCE_S,
+    QUIET_MOST,
+    TIP_WEI,
+    World,
+    assert_ledger_is_the_chain,
+    drop,
+    keeper_on,
+    ours,
+    query,
+    step,
+    waiting,
+    world,
+)
 
 START_S = (0.3, 1.2)
 """A start takes about a second: this is in the middle of it, or after it."""
 
+SEEDS = [int(s) for s in __import__("os").environ.get("KSEEDS", "1,2").split(",")]
 Account = tuple[str, Address]
 
 
@@ -144,7 +158,7 @@ async def assert_nothing_twice(here: World) -> None:
     assert query(here, "select state from outbox where state not in ('included', 'reverted', 'replaced', 'cancelled', 'dropped')") == []
 
 
-@pytest.mark.parametrize("seed", [1, 2])
+@pytest.mark.parametrize("seed", SEEDS)
 async def test_a_keeper_killed_at_any_moment_of_a_crash_misses_nobody_and_sends_nothing_twice(seed: int) -> None:
     async with world(accounts=60, seed=seed) as here:
         story = Story(here, Folder(here.net.config.parent, here.net), random.Random(seed))
@@ -160,3 +174,12 @@ async def test_a_keeper_killed_at_any_moment_of_a_crash_misses_nobody_and_sends_
         assert story.prey - heard_of == set()
         assert len(written) >= 30
         assert (await check(here.net, here.executor, TIP_WEI)).profitable == []
+
+
+async def test_a_keeper_that_starts_where_another_stopped_acts_without_waiting_for_a_block() -> None:
+    async with world(accounts=60, seed=1) as here:
+        async with keeper_on(here, live=False) as watcher:
+            await step(here, watcher, await drop(here, percent=5))
+        assert await waiting(here.net) == 0
+        async with keeper_on(here):
+            assert await waiting(here.net) >= 10

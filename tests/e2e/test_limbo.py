@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from keeper.devnet.names import OPERATOR
-from keeper.devnet.paths import path
 from tests.e2e.checker import check
-from tests.e2e.world import TIP_WEI, World, assert_ledger_is_the_chain, keeper_on, query, settle_down, step, waiting, world
+from tests.e2e.world import TIP_WEI, World, assert_ledger_is_the_chain, drop, keeper_on, query, settle_down, step, waiting, world
 
-SEED = 2
+SEED = 3
 LIMBO_BLOCKS = 3
+"""After so many blocks a transaction is sent again."""
 
 
 async def forget(here: World) -> int:
@@ -19,21 +19,21 @@ async def forget(here: World) -> int:
     return lost
 
 
-async def test_what_is_planned_while_the_node_has_lost_our_transactions_comes_true_behind_them() -> None:
+async def test_what_is_planned_while_others_of_ours_are_on_their_way_comes_true_behind_them() -> None:
     async with world(accounts=60, seed=SEED) as here:
-        prices = path("crash", 8, SEED, await here.net.prices())
         async with keeper_on(here) as keeper:
-            fell = await step(here, keeper, prices[2])
+            fell = await step(here, keeper, await drop(here, percent=4))
             lost = await forget(here)
-            await step(here, keeper, prices[3])
+            await step(here, keeper, await drop(here, percent=1))
             assert await waiting(here.net) == 0, "what comes behind a lost nonce cannot land"
             await settle_down(here, keeper, at_least=LIMBO_BLOCKS + 1)
-        written = await assert_ledger_is_the_chain(here)
-        first = query(here, f"select count(*) from outbox where created_block = {fell + 1} and attempts > 1 and state = 'included'")
-        later = query(here, f"select count(*) from outbox where created_block = {fell + 2} and state = 'included'")
-        print(lost, first, later)
-        assert lost >= 5
-        assert first == [(lost,)]
-        assert later[0][0] >= 5
-        assert [row for row in written if row["result"] != "won" or row["predicted_profit"] != row["realised_profit"]] == []
+        written = {row["tx"]: row for row in await assert_ledger_is_the_chain(here)}
+        sent = query(here, "select created_block, attempts, state, tx from outbox where created_block <= block_number order by nonce")
         assert (await check(here.net, here.executor, TIP_WEI)).profitable == []
+    first = [(attempts, state) for block, attempts, state, _ in sent if block == fell + 1]
+    behind = [written[tx] for block, _, _, tx in sent if block == fell + 2]
+    assert len(first) == lost >= 15
+    assert {attempts for attempts, _ in first} == {2}
+    assert {state for _, state in first} <= {"included", "reverted"}
+    assert len(behind) >= 5
+    assert [row for row in behind if row["result"] != "won" or row["predicted_profit"] != row["realised_profit"]] == []

@@ -5,19 +5,25 @@ from __future__ import annotations
 from keeper.devnet.names import OPERATOR
 from keeper.types import Address
 from tests.e2e.checker import check
-from tests.e2e.world import TIP_WEI, World, assert_ledger_is_the_chain, keeper_on, ours, query, settle_down, step, succeeded, waiting, world
+from tests.e2e.world import (
+    TIP_WEI,
+    World,
+    assert_ledger_is_the_chain,
+    drop,
+    keeper_on,
+    ours,
+    query,
+    settle_down,
+    step,
+    succeeded,
+    waiting,
+    world,
+)
 
 SEED = 3
 ACCOUNTS = 60
-ETHER_LIKE = {"WETH": 100, "wstETH": 100, "LINK": 100, "WBTC": 50}
 
 Account = tuple[str, Address]
-
-
-async def drop(here: World, percent: int) -> dict[str, int]:
-    """Prices after ether falls by so many percent."""
-    prices = await here.net.prices()
-    return {symbol: price * (10_000 - percent * ETHER_LIKE.get(symbol, 0)) // 10_000 for symbol, price in prices.items()}
 
 
 async def taken(here: World, fell: int) -> set[Account]:

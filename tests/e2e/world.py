@@ -22,6 +22,7 @@ from tests.e2e.calls import EXECUTOR
 PATIENCE_S = 30.0
 SETTLED = EXECUTOR.topic("Settled")
 QUIET_MOST = 8
+ETHER_LIKE = {"WETH": 100, "wstETH": 100, "LINK": 100, "WBTC": 50}
 TIP_WEI = 10**8
 """The least tip the devnet's config offers: what a builder is taken to ask for."""
 
@@ -57,10 +58,10 @@ async def world(accounts: int, seed: int) -> AsyncIterator[World]:
 class Keeper:
     """The daemon as a task; `worked_on` is the condition tests wait for."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, live: bool = True) -> None:
         self.reports: list[BlockReport] = []
         self._news = asyncio.Event()
-        self._task = asyncio.create_task(run(settings, live=True, listeners=Listeners(block=(self._block,))))
+        self._task = asyncio.create_task(run(settings, live, listeners=Listeners(block=(self._block,))))
 
     def _block(self, chain: str, report: BlockReport) -> None:
         self.reports.append(report)
@@ -84,9 +85,9 @@ class Keeper:
 
 
 @asynccontextmanager
-async def keeper_on(world: World) -> AsyncIterator[Keeper]:
+async def keeper_on(world: World, live: bool = True) -> AsyncIterator[Keeper]:
     """A running keeper that has worked on the newest block."""
-    keeper = Keeper(world.settings)
+    keeper = Keeper(world.settings, live)
     try:
         await keeper.worked_on(int(await world.net.request("eth_blockNumber"), 16))
         yield keeper
@@ -101,6 +102,12 @@ async def step(world: World, keeper: Keeper, prices: Mapping[str, int] | None = 
     block = await world.net.mine()
     await keeper.worked_on(block)
     return block
+
+
+async def drop(world: World, percent: int) -> dict[str, int]:
+    """Prices after ether falls by so many percent."""
+    prices = await world.net.prices()
+    return {symbol: price * (10_000 - percent * ETHER_LIKE.get(symbol, 0)) // 10_000 for symbol, price in prices.items()}
 
 
 async def fall(world: World, keeper: Keeper, steps: Sequence[Mapping[str, int]]) -> None:
