@@ -184,14 +184,19 @@ async def _open(group: str, item: MarketSettings | VenueSettings, reader: Reader
         raise ConfigError(f"{item.name}: no adapter named {item.adapter!r} is installed")
     adapter: Adapter = found.load()()
     try:
-        return await adapter.open(reader, item.name, item.address, item.first_block if item.first_block is not None else chain.first_block)
+        return await adapter.open(reader, item.name, item.address, _first_block(item, chain))
     except ConfigError as error:
         raise ConfigError(f"chains.{chain.name}.{item.name}.address: {error}: correct it in the config") from None
 
 
 def _identities(chain: ChainSettings) -> Mapping[str, str]:
+    """What a source's tables depend on: a corrected first block is a book to be filled anew."""
     items: Sequence[MarketSettings | VenueSettings] = (*chain.markets, *chain.venues)
-    return {item.name: f"{item.adapter}:{item.address}" for item in items}
+    return {item.name: f"{item.adapter}:{item.address}:{_first_block(item, chain)}" for item in items}
+
+
+def _first_block(item: MarketSettings | VenueSettings, chain: ChainSettings) -> int | None:
+    return item.first_block if item.first_block is not None else chain.first_block
 
 
 def _heads(chain: ChainSettings, reader: NodeReader, book: Book) -> HeadSource:

@@ -75,11 +75,18 @@ async def run(
     """Run all chains until cancelled, or each until it worked on `blocks` heads. Raises ConfigError, Halt."""
     metrics = Metrics(registry := CollectorRegistry())
     if settings.metrics_port:
-        start_http_server(settings.metrics_port, "127.0.0.1", registry)
+        _serve_metrics(settings.metrics_port, registry)
     async with asyncio.TaskGroup() as group:
         for chain in settings.chains:
             work = _supervise(settings, chain, live, blocks, metrics, listeners or Listeners(), recorder)
             group.create_task(work, name=chain.name)
+
+
+def _serve_metrics(port: int, registry: CollectorRegistry) -> None:
+    try:
+        start_http_server(port, "127.0.0.1", registry)
+    except OSError as error:
+        raise Halt(f"metrics_port {port}: {error.strerror}: use another, or 0 for none") from None
 
 
 async def _supervise(
@@ -140,7 +147,7 @@ async def open_pipeline(
         if recorder:
             recorder.tape.write(EXECUTOR, hand.executor)
         engine = _engine(chain, database, hand, live)
-        settler = Settler(chain.book, chain.bookkeeper, chain.predictor, partial(_earnings, hand.executor, hand.beneficiary))
+        settler = Settler(chain.book, chain.bookkeeper, chain.predictor, partial(_earnings, hand.beneficiary))
         limits = DeskLimits(named.limits.max_in_flight, named.limits.max_gas_per_block)
         desk = Desk(
             engine, settler, ledger, hand.executor, limits, lambda: chain.head, chain.reader.header, partial(_tell, listeners, named.name)
@@ -255,7 +262,7 @@ def _simulator(chain: Chain, hand: Hand) -> NodeSimulator:
         return executor.decode_error(data) or next((name for m in chain.markets if (name := m.decode_error(data))), None)
 
     def profit(logs: Sequence[Log]) -> int:
-        return _earnings(hand.executor, hand.beneficiary, logs)[0]
+        return _earnings(hand.beneficiary, hand.executor, logs)[0]
 
     return NodeSimulator(chain.rpc, hand.executor, hand.signer.address, decode, profit, overrides=hand.overrides)
 
@@ -264,7 +271,7 @@ def _encode(chain: ChainState, address: Address, prediction: Prediction) -> byte
     return calldata(prediction, chain.predictor, address)
 
 
-def _earnings(address: Address, beneficiary: Address, logs: Sequence[Log]) -> tuple[int, dict[Address, int]]:
+def _earnings(beneficiary: Address, address: Address, logs: Sequence[Log]) -> tuple[int, dict[Address, int]]:
     settled = executor.settled(logs, address)
     return (settled[1] if settled else 0), executor.gains(logs, address, beneficiary)
 

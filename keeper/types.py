@@ -120,7 +120,7 @@ class Row:
 
 @dataclass(frozen=True, slots=True)
 class Leg:
-    """One position of an account: `amount` in the token's smallest unit, `value` in the market's unit."""
+    """One position of an account: `amount` in the token's smallest unit, `value` and `price` (of a whole token) in the market's unit."""
 
     token: Address
     symbol: str
@@ -129,6 +129,7 @@ class Leg:
     value: int
     threshold_bps: int  # liquidation threshold of a collateral; 0 for a debt
     price: int
+    decimals: int
 
 
 @dataclass(frozen=True, slots=True)

@@ -49,9 +49,10 @@ class Bookkeeper:
         return [(table, key, self.book.tables.get(table, key)) for table, key, _ in changed]
 
     async def note(self, writes: Sequence[Write]) -> None:
-        """Add our own cells to the newest block, and save them."""
+        """Set and save cells of our own. They are no part of any block: no reorg takes them back."""
         if writes:
-            await self._save(ChainUpdate((), ()), self.book.amend(writes))
+            self.book.tables.write(writes)
+            await self._save(ChainUpdate((), ()), writes)
 
     async def block(self, head: Head) -> Block:
         """A recent block with the logs the book follows."""

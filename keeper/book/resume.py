@@ -11,6 +11,7 @@ from typing import Protocol
 from keeper.book.book import FOLLOWED, Book
 from keeper.book.bookkeeper import BlockReader, BlockStore
 from keeper.book.indexer import Indexer, Progress
+from keeper.book.state import DIVERGED
 from keeper.book.store import Cursors, Snapshot
 from keeper.errors import Transient
 from keeper.types import Hash, Head, Write
@@ -42,18 +43,29 @@ class Resume:
         """Afterwards the book stands on a block with all its sources complete up to it."""
         saved = await self._store.load()
         self._book.tables.write(saved.cells)
-        cursors = await self._forget_changed(saved.cursors)
-        if saved.base and saved.head and all(cursors.get(s.name, (0, ""))[1] == saved.head.hash for s in self._book.sources):
+        if saved.base and self._stands(saved, saved.base):
             self._book.start(saved.base, saved.journal)
             return
-        base = await self._base(saved)
-        await self._backfill(base, cursors)
+        base = await self._rewind(saved, saved.base) if saved.base else await self._first_base(saved.cursors)
+        await self._backfill(base, await self._forget_changed(saved.cursors))
         self._book.start(base)
 
+    def _stands(self, saved: Snapshot, base: Head) -> bool:
+        """Every source is complete up to the head, and the journal holds no block of a source that has left the config: a reorg would take
+        that back without its cursor."""
+        names = {source.name for source in self._book.sources}
+        complete = all(saved.head and saved.cursors.get(name, (0, ""))[1] == saved.head.hash for name in names)
+        same = all(self._book.tables.get(IDENTITY, self._identity(name)) for name in names)
+        return complete and same and all(number <= base.number for name, (number, _) in saved.cursors.items() if name not in names)
+
+    def _identity(self, name: str) -> tuple[str, str]:
+        return name, self._identities[name]
+
     async def _forget_changed(self, cursors: Cursors) -> Cursors:
-        """Drop the tables of sources that now mean another deployment; note what each is about."""
+        """Drop the tables of sources that now mean another deployment; note what each is about. The journal is empty by now: it could bring
+        dropped cells back."""
         for source in self._book.sources:
-            identity = (source.name, self._identities[source.name])
+            identity = self._identity(source.name)
             if self._book.tables.get(IDENTITY, identity):
                 continue
             stale = [cell for cell in self._book.tables.cells() if _about(cell, source.name)]
@@ -63,18 +75,23 @@ class Resume:
             await self._store.save_backfill(cells, {source.name: (-1, Hash(""))})
         return cursors
 
-    async def _base(self, saved: Snapshot) -> Head:
-        """The block to back-fill to. Journalled blocks are taken back: a source that joins has no part in them."""
-        if saved.base is not None:
-            undone = [write for entry in reversed(saved.journal) for write in entry.undo]
-            self._book.tables.write(undone)
-            cells = [(table, key, self._book.tables.get(table, key)) for table, key, _ in undone]
-            await self._store.save_backfill(cells, {}, saved.base)
-            return saved.base
+    async def _rewind(self, saved: Snapshot, base: Head) -> Head:
+        """Take all journalled blocks back: a source that joins has no part in them. No source is then further than the base."""
+        undone = [write for entry in reversed(saved.journal) for write in entry.undo]
+        self._book.tables.write(undone)
+        cells = [(table, key, self._book.tables.get(table, key)) for table, key, _ in undone]
+        cursors = {name: (min(number, base.number), Hash("")) for name, (number, _) in saved.cursors.items()}
+        await self._store.save_backfill(cells, cursors, base)
+        return base
+
+    async def _first_base(self, cursors: Cursors) -> Head:
+        """The block to back-fill to: a reorg's depth below the head, but not below what an interrupted back-fill reached, for a node may
+        lag behind the one asked then."""
         newest = await self._reader.head()
-        base = await self._reader.header(max(0, newest.number - self._depth))
+        number = max(0, newest.number - self._depth, *(reached for reached, _ in cursors.values()))
+        base = await self._reader.header(number)
         if base is None:
-            raise Transient(f"the node does not have block {newest.number - self._depth}")
+            raise Transient(f"the node does not have block {number}")
         return base
 
     async def _backfill(self, base: Head, cursors: Cursors) -> None:
@@ -93,5 +110,6 @@ class Resume:
 
 
 def _about(cell: Write, source: str) -> bool:
+    """A source's tables are its name, a separator and a plain word; names may have separators too."""
     table, key, _ = cell
-    return table.startswith((f"{source}/", f"{source}.")) or (table in {FOLLOWED, IDENTITY} and key[0] == source)
+    return table[: max(table.rfind("/"), table.rfind("."), 0)] == source or (table in {FOLLOWED, IDENTITY, DIVERGED} and key[0] == source)

@@ -90,8 +90,13 @@ def cell(name: str, row: Row) -> str:
         return str(value)
     if name.endswith(("_wad", "_wei")):
         return decimal(value, 18, 6)
-    scale = _UNIT.fullmatch(str(row.get("unit"))) if name in _IN_UNIT else None
-    return f"{decimal(value, int(scale[2]), 2)} {scale[1]}" if scale else f"{value:,}"
+    return in_unit(value, str(row.get("unit"))) if name in _IN_UNIT else f"{value:,}"
+
+
+def in_unit(value: int, unit: str) -> str:
+    """A value in a market's unit, such as "usd-8", for people."""
+    scale = _UNIT.fullmatch(unit)
+    return f"{decimal(value, int(scale[2]), 2)} {scale[1]}" if scale else f"{value:,} {unit}"
 
 
 def decimal(value: int, decimals: int, places: int) -> str:

@@ -6,18 +6,21 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 from keeper.app import Chain, ledger_path, open_chain
+from keeper.commands.output import decimal, in_unit
 from keeper.commands.progress import backfill_progress
 from keeper.config import Settings
 from keeper.errors import ConfigError, Skip
 from keeper.ledger.ledger import Ledger
 from keeper.ledger.schema import LEDGER_FILE
 from keeper.ports import Market
-from keeper.risk.liquidation_price import liquidation_prices
+from keeper.risk.liquidation_price import LiquidationPrice, liquidation_prices
 from keeper.risk.watch import Candidate
 from keeper.storage.database import Database
-from keeper.types import Address, Health
+from keeper.types import Address, FundingKind, Health, Leg
 
 Row = dict[str, Any]
+
+NO_POSITION = "no position"
 
 
 async def why(settings: Settings, address: Address, market: str | None = None) -> AsyncIterator[Row]:
@@ -38,6 +41,7 @@ async def _rows(settings: Settings, address: Address, only: str | None) -> Async
             async with open_chain(settings, named, progress, owned=False) as chain:
                 await chain.catch_up()
                 found = [row for market in chain.markets if only in (None, market.name) for row in _explain(chain, market, address)]
+                found = [row for row in found if row["text"] != NO_POSITION] or found
         for row in found:
             yield row
         async for row in _decisions(settings, named.name, address, only):
@@ -50,14 +54,13 @@ def _explain(chain: Chain, market: Market, address: Address) -> list[Row]:
     health = market.health(chain.view, address, landing.timestamp_s)
     base = {"market": market.name, "account": address, "block": landing.number}
     if not health.legs:
-        return [{"kind": "health", **base, "text": "no position"}]
-    rows: list[Row] = [{"kind": "health", **base, **_health(health)}]
-    rows += [{"kind": "leg", **base, **_leg(health, index)} for index in range(len(health.legs))]
-    for found in liquidation_prices(health):
-        text = f"{found.symbol} at {found.price} ({found.move_bps / 100:+.2f} %)"
-        price = {"token": found.token, "symbol": found.symbol, "price": found.price, "move_bps": found.move_bps}
-        rows.append({"kind": "liquidation_price", **base, **price, "text": text})
-    return [*rows, {"kind": "now", **base, **_now(chain, market, health)}]
+        return [{"kind": "health", **base, "text": NO_POSITION}]
+    return [
+        {"kind": "health", **base, **_health(health)},
+        *({"kind": "leg", **base, **_leg(leg, health.unit)} for leg in health.legs),
+        *({"kind": "liquidation_price", **base, **_price(found, health.unit)} for found in liquidation_prices(health)),
+        {"kind": "now", **base, **_now(chain, market, health)},
+    ]
 
 
 def _health(health: Health) -> Row:
@@ -70,13 +73,12 @@ def _health(health: Health) -> Row:
     }
     if not health.debt:
         return {**figures, "text": "owes nothing"}
-    factor = f"{health.health_factor_wad / 10**18:.6f}"
-    return {**figures, "text": f"health factor {factor}: {'liquidatable' if health.liquidatable else 'healthy'}"}
+    verdict = "liquidatable" if health.liquidatable else "healthy"
+    return {**figures, "text": f"{verdict}: health factor {decimal(health.health_factor_wad, 18, 6)}"}
 
 
-def _leg(health: Health, index: int) -> Row:
-    leg = health.legs[index]
-    threshold = f", threshold {leg.threshold_bps / 100:.2f} %" if leg.side == "collateral" else ""
+def _leg(leg: Leg, unit: str) -> Row:
+    threshold = f", counted at {leg.threshold_bps / 100:.2f} %" if leg.side == "collateral" else ""
     return {
         "token": leg.token,
         "symbol": leg.symbol,
@@ -84,8 +86,13 @@ def _leg(health: Health, index: int) -> Row:
         "amount": leg.amount,
         "value": leg.value,
         "threshold_bps": leg.threshold_bps,
-        "text": f"{leg.side} {leg.amount} {leg.symbol}, worth {leg.value} {health.unit}{threshold}",
+        "text": f"{leg.side} {decimal(leg.amount, leg.decimals, 6)} {leg.symbol}, worth {in_unit(leg.value, unit)}{threshold}",
     }
+
+
+def _price(found: LiquidationPrice, unit: str) -> Row:
+    text = f"{found.symbol} at {in_unit(found.price, unit)}, {found.move_bps / 100:+.2f} % from now"
+    return {"token": found.token, "symbol": found.symbol, "price": found.price, "move_bps": found.move_bps, "text": text}
 
 
 def _now(chain: Chain, market: Market, health: Health) -> Row:
@@ -99,9 +106,13 @@ def _now(chain: Chain, market: Market, health: Health) -> Row:
     except Skip as skip:
         return {"decision": "skip", "reason": skip.reason, "text": f"would be left alone: {skip}"}
     net_wei = chain.planner.net_wei(best, gas_price_wei)
-    names = market.tokens(chain.view)
-    debt, collateral = names[best.plan.debt_token], names[best.plan.collateral_token]
-    text = f"would repay {best.repaid} {debt} for {best.seized} {collateral} by {best.plan.funding.kind}, netting {net_wei / 1e18:.6f} eth"
+    legs = {leg.token: leg for leg in health.legs}
+    repaid, seized = (
+        f"{decimal(amount, legs[token].decimals, 6)} {legs[token].symbol}"
+        for amount, token in ((best.repaid, best.plan.debt_token), (best.seized, best.plan.collateral_token))
+    )
+    way = {FundingKind.FLASH_LOAN: "by flash loan", FundingKind.FLASH_SWAP: "by flash swap", FundingKind.NONE: "without a loan"}
+    text = f"would repay {repaid} for {seized} {way[best.plan.funding.kind]}, netting {decimal(net_wei, 18, 6)} eth after gas"
     return {"decision": "liquidate", "reason": "", "net_eth_wei": net_wei, "text": text}
 
 

@@ -119,7 +119,7 @@ class Desk:
 
     async def _settled(self, landed: Sequence[Resolved]) -> tuple[list[tuple[Settled, Submission]], set[int]]:
         """Results block by block, since what a transaction met depends on the ones before it; and the submissions whose block the node
-        does not give now."""
+        does not give now, or the book has not reached."""
         blocks: dict[Hash, list[tuple[Submission, Receipt]]] = defaultdict(list)
         for item in landed:
             if item.receipt:
@@ -128,7 +128,7 @@ class Desk:
         later: set[int] = set()
         for block, items in blocks.items():
             head = await self._head_of(block)
-            if head is None:
+            if head is None or self._settler.ahead(head):
                 later.update(submission.id for submission, _ in items)
                 continue
             by_tx = {submission.tx: submission for submission, _ in items}
@@ -150,6 +150,7 @@ def _landed(submission: Submission, receipt: Receipt) -> Landed:
     return Landed(
         tx=submission.tx,
         tx_index=receipt.tx_index,
+        executor=submission.to,
         plan=plan_of(submission),
         succeeded=receipt.ok,
         logs=receipt.logs,

@@ -27,6 +27,7 @@ class Landed:
 
     tx: Hash
     tx_index: int
+    executor: Address
     plan: Plan
     succeeded: bool
     logs: tuple[Log, ...]
@@ -76,8 +77,8 @@ def row_of(settled: Settled) -> LedgerRow:
     )
 
 
-Earnings = Callable[[Sequence[Log]], tuple[int, dict[Address, int]]]
-"""Profit and all gains of the beneficiary, from a receipt's logs."""
+Earnings = Callable[[Address, Sequence[Log]], tuple[int, dict[Address, int]]]
+"""Profit and all gains of the beneficiary, from the logs of a receipt of this executor."""
 
 
 class Settler:
@@ -85,6 +86,11 @@ class Settler:
 
     def __init__(self, book: Book, bookkeeper: Bookkeeper, predictor: Predictor, earnings: Earnings) -> None:
         self._book, self._bookkeeper, self._predictor, self._earnings = book, bookkeeper, predictor, earnings
+
+    def ahead(self, head: Head) -> bool:
+        """The book has yet to reach this block: the node has changed branches since the last step."""
+        known = self._book.ancestors()
+        return bool(known) and head.number > known[0].number and all(head.hash != other.hash for other in known)
 
     async def block(self, head: Head, landed: Sequence[Landed]) -> list[Settled]:
         """Results in the order of the block."""
@@ -105,7 +111,7 @@ class Settler:
 
     def _settle(self, item: Landed, head: Head, state: Overlay | None, foreign: tuple[Hash, ...]) -> Settled:
         prediction, why_not = self._predict(item.plan, head, state)
-        profit, gains = self._earnings(item.logs) if item.succeeded else (0, {})
+        profit, gains = self._earnings(item.executor, item.logs) if item.succeeded else (0, {})
         paid = item.gas_used * item.gas_price_wei
         verdict, reason = _verdict(item, prediction, why_not)
         return Settled(
@@ -131,9 +137,11 @@ class Settler:
             return None, skip.reason
 
     def _worth_wei(self, plan: Plan, gains: Mapping[Address, int], state: Overlay | None) -> int:
-        """At the market's oracle; a token it no longer prices counts as nothing."""
+        """At the market's oracle; a token it no longer prices counts as nothing, as do all when the market has left the config."""
         view = self._book.tables if state is None else state
-        market = self._predictor.markets[plan.market]
+        market = self._predictor.markets.get(plan.market)
+        if market is None:
+            return 0
         worth = 0
         for token, amount in gains.items():
             with suppress(Skip):

@@ -33,8 +33,8 @@ class Predictor:
         self.native = native
 
     def predict(self, plan: Plan, view: View, at_s: int) -> Prediction:
-        """Raises Skip with the reason when the plan is illegal or does not pay on this state."""
-        market = self.markets[plan.market]
+        """Raises Skip with the reason when the plan is illegal or does not pay on this state, or needs what the config no longer names."""
+        market = self._market(plan)
         fill = self.fill(plan, view, at_s)
         state = Overlay(view)
         gains, hops = self._earn(plan, fill, view, state, at_s)
@@ -54,12 +54,18 @@ class Predictor:
             writes=tuple(state.writes()),
         )
 
+    def _market(self, plan: Plan) -> Market:
+        market = self.markets.get(plan.market)
+        if market is None:
+            raise Skip("not_configured", f"market {plan.market}")
+        return market
+
     def _gas(self, plan: Plan, fill: Fill, hops: tuple[Hop, ...]) -> int:
         loan = FLASH_LOAN_GAS if plan.funding.kind is FundingKind.FLASH_LOAN else 0
         return EXECUTOR_GAS + loan + self.markets[plan.market].gas(fill) + sum(self.router.gas(hop) for hop in hops)
 
     def fill(self, plan: Plan, view: View, at_s: int) -> Fill:
-        market = self.markets[plan.market]
+        market = self._market(plan)
         fill = market.fill(view, plan.account, plan.debt_token, plan.collateral_token, plan.cover, at_s)
         if plan.funding.kind is not FundingKind.NONE and fill.repaid > plan.funding.amount:
             raise Skip("underfunded", f"repays {fill.repaid}, borrowed {plan.funding.amount}")
@@ -75,7 +81,9 @@ class Predictor:
 
     def _flash_loan(self, plan: Plan, fill: Fill, view: View, state: Overlay, at_s: int) -> Earned:
         """Borrow debt, liquidate, sell all that was seized, pay back with the fee."""
-        lender = self.lenders[plan.funding.source]
+        lender = self.lenders.get(plan.funding.source)
+        if lender is None:
+            raise Skip("not_configured", f"lender {plan.funding.source}")
         funding = lender.quote(view, plan.funding.token, plan.funding.amount, at_s)
         hops = self.router.quote_in(state, plan.route, plan.collateral_token, fill.seized)
         _write_hops(state, hops)

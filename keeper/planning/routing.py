@@ -66,10 +66,16 @@ class Router:
     # --- one hop
 
     def hop_in(self, view: View, pool: PoolKey, token_in: Address, amount_in: int) -> Hop:
-        return self._venues[pool.venue].swap_in(view, pool, token_in, amount_in)
+        return self._venue(pool).swap_in(view, pool, token_in, amount_in)
 
     def hop_out(self, view: View, pool: PoolKey, token_in: Address, amount_out: int) -> Hop:
-        return self._venues[pool.venue].swap_out(view, pool, token_in, amount_out)
+        return self._venue(pool).swap_out(view, pool, token_in, amount_out)
+
+    def _venue(self, pool: PoolKey) -> Venue:
+        venue = self._venues.get(pool.venue)
+        if venue is None:
+            raise Skip("not_configured", f"venue {pool.venue}")
+        return venue
 
     def encode(self, hop: Hop, executor: Address) -> Step:
         return self._venues[hop.pool.venue].encode(hop, executor)

@@ -152,14 +152,15 @@ class TapedStore:
 
 
 class RecordedBooks:
-    """Updates in the order in which they were applied: between them lies the work."""
+    """Updates in the order in which they were applied: between them lies the work. One that fails comes again after the restart, so it is
+    written down when it is done."""
 
     def __init__(self, tape: Tape, books: Books) -> None:
         self._tape, self._books = tape, books
 
     async def advance(self, update: ChainUpdate) -> None:
-        self._tape.write(UPDATE, update)
         await self._books.advance(update)
+        self._tape.write(UPDATE, update)
 
     @property
     def view(self) -> View:

@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 from keeper.errors import Halt
 from keeper.pipeline import Books, Parts, Pipeline, Planning, Watcher
 from keeper.ports import BidPolicy
-from keeper.recording.record import PLAN, UPDATE, WORK, Player, TapedSimulator, TapedSubmitter, planned
+from keeper.recording.record import EXECUTOR, PLAN, UPDATE, WORK, Player, TapedSimulator, TapedSubmitter, planned
 from keeper.recording.tape import plain, shaped
 from keeper.types import ChainUpdate, Head, Landing, Outcome, Prediction
 
@@ -80,11 +81,17 @@ async def run_again(
 
 
 async def _drive(entries: Sequence[tuple[str, Any]], books: Books, pipeline: Pipeline) -> None:
-    """Updates and work in the order in which they happened. The last work may have been cut short: its replies are not on the tape."""
-    last = max((index for index, (kind, _) in enumerate(entries) if kind == WORK), default=0)
+    """Updates and work in the order in which they happened."""
+    cut = _cut_short(entries)
     for index, (kind, value) in enumerate(entries):
         if kind == UPDATE:
             await books.advance(shaped(ChainUpdate, value))
         elif kind == WORK:
-            with suppress(*([Halt] if index == last else [])):
+            with suppress(*([Halt] if index in cut else [])):
                 await pipeline.on_newest()
+
+
+def _cut_short(entries: Sequence[tuple[str, Any]]) -> set[int]:
+    """The last work before each start of the chain and before the end: its replies may not be on the tape."""
+    marks = [(index, kind) for index, (kind, _) in enumerate(entries) if kind in {WORK, EXECUTOR}]
+    return {index for (index, kind), (_, after) in pairwise([*marks, (len(entries), EXECUTOR)]) if kind == WORK and after == EXECUTOR}

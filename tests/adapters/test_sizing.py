@@ -93,7 +93,7 @@ def test_a_healthy_account_has_no_pairs_and_no_fill(rules: RuleSet) -> None:
         ("asset", (asset(0), "cash"), 0, "no_cash"),
         ("asset", (asset(0), "unpriced"), 1, "no_price"),
         ("asset", (asset(1), "price"), 0, "healthy"),
-        ("market", ("upgraded",), 1, "market_upgraded"),
+        ("market", ("upgraded",), NOW_S, "market_upgraded"),
         ("market", ("sentinel",), 1, "sentinel"),
     ],
 )

@@ -14,6 +14,7 @@ from eth_utils.crypto import keccak
 
 from keeper.devnet import Devnet
 from keeper.devnet.basefee import next_base_fee
+from keeper.devnet.genesis.builder import BLOCK_S
 from keeper.devnet.genesis.tokens import BY_SYMBOL
 from keeper.devnet.names import BENEFICIARY, DEPLOYER, MARKETS, OPERATOR
 from keeper.devnet.uniswap import POOLS
@@ -26,7 +27,6 @@ WAD = 10**18
 MAX_HOPS = 3
 PATHS_TRIED = 2
 CALL_GAS = 8_000_000
-STEP_S = 12
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,7 +105,7 @@ class Checker:
         self._tokens = {net.addresses[f"token.{symbol}"]: token for symbol, token in BY_SYMBOL.items()}
         fee = next_base_fee(*(int(head[key], 16) for key in ("baseFeePerGas", "gasUsed", "gasLimit")))
         self._base_fee_wei, self._tip_wei = fee, tip_wei
-        self._number, self._time_s = int(head["number"], 16) + 1, int(head["timestamp"], 16) + STEP_S
+        self._number, self._time_s = int(head["number"], 16) + 1, int(head["timestamp"], 16) + BLOCK_S
         self._graph = list(_graph(net))
         self._prices: dict[str, dict[Address, int]] = {}
 

@@ -10,16 +10,20 @@ import re
 import shutil
 import signal
 import sys
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from keeper.devnet import Devnet
-from keeper.devnet.names import OPERATOR_KEY
+from keeper.devnet.names import BENEFICIARY, DEPLOYER, OPERATOR, OPERATOR_KEY
+from keeper.types import Address
+from tests.e2e.calls import EXECUTOR
 
 KEEPER = Path(sys.executable).with_name("keeper")
 PATIENCE_S = 40.0
+NOBODY = "0x" + "11" * 20
+FALL = {"WETH": 85, "wstETH": 85, "WBTC": 88, "LINK": 85}
 CLEAN = {name: value for name, value in os.environ.items() if not name.startswith("KEEPER_")}
 AT_ONCE = asyncio.Semaphore(4)
 
@@ -114,7 +118,7 @@ class Folder:
     async def keeper(self, *arguments: str, env: Mapping[str, str] | None = None) -> Ended:
         """Run it to its end, which must come."""
         async with AT_ONCE:
-            process = await self._start(arguments, env or {})
+            process = await self.start(arguments, env or {})
             try:
                 out, err = await asyncio.wait_for(process.communicate(), PATIENCE_S)
             except TimeoutError:
@@ -126,7 +130,7 @@ class Folder:
     @contextlib.asynccontextmanager
     async def daemon(self, *arguments: str) -> AsyncIterator[Daemon]:
         """`keeper run --json` in the background, from its first block on."""
-        process = await self._start(("run", "--json", *arguments), {})
+        process = await self.start(("run", "--json", *arguments), {})
         try:
             yield Daemon(self, process)
         finally:
@@ -134,7 +138,7 @@ class Folder:
                 process.kill()
                 await process.wait()
 
-    async def _start(self, arguments: tuple[str, ...], env: Mapping[str, str]) -> asyncio.subprocess.Process:
+    async def start(self, arguments: tuple[str, ...], env: Mapping[str, str]) -> asyncio.subprocess.Process:
         return await asyncio.create_subprocess_exec(
             *self.command(*arguments),
             env={**CLEAN, "COLUMNS": "200", "NO_COLOR": "1", **env},
@@ -150,6 +154,9 @@ class Folder:
     def check_words(self, text: str) -> None:
         for secret in self._secrets:
             assert secret not in text, text
+
+
+MakeFolder = Callable[[str], Folder]
 
 
 class Daemon:
@@ -209,10 +216,27 @@ class Daemon:
 
 async def deployed(folder: Folder, net: Devnet) -> str:
     """The address of an executor deployed by `keeper deploy`."""
-    process = await folder._start(("deploy", "--json"), {})
+    process = await folder.start(("deploy", "--json"), {})
     assert process.stderr is not None
     assert b"deployment_sent" in await asyncio.wait_for(process.stderr.readline(), PATIENCE_S)
     await net.mine()
     out, _ = await asyncio.wait_for(process.communicate(), PATIENCE_S)
     assert process.returncode == 0
     return str(json.loads(out)["executor"])
+
+
+async def at_once(*runs: Awaitable[Ended]) -> list[Ended]:
+    return await asyncio.gather(*runs)
+
+
+async def placed(net: Devnet) -> Address:
+    """An executor on the chain."""
+    receipt = await net.transact(DEPLOYER, None, EXECUTOR.creation((DEPLOYER, BENEFICIARY, [OPERATOR]), {}))
+    return Address(receipt["contractAddress"].lower())
+
+
+async def crash(net: Devnet) -> int:
+    """A block after which some accounts are liquidatable."""
+    prices = await net.prices()
+    await net.set_prices({symbol: prices[symbol] * percent // 100 for symbol, percent in FALL.items()})
+    return await net.mine()

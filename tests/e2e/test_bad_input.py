@@ -1,67 +1,21 @@
-"""The running program in clumsy hands and on bad days: each mistake is one clear line and the right status, and nothing is lost."""
+"""The running program in clumsy hands: each mistake is one clear line that names the thing and the fix, and the right status."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
 import json
-import os
-import shutil
-import signal
-import subprocess
-from collections.abc import AsyncIterator, Callable, Iterator
-from pathlib import Path
+from collections.abc import AsyncIterator
 
-import pytest
 from eth_account import Account
 
 from keeper.address import checksum
-from keeper.config import load
 from keeper.devnet import Devnet
-from keeper.devnet.names import BENEFICIARY, DEPLOYER, OPERATOR, OPERATOR_KEY
+from keeper.devnet.names import OPERATOR, OPERATOR_KEY
 from keeper.testing.faults import Fault, FaultProxy
-from keeper.types import Address
-from tests.e2e.calls import EXECUTOR
-from tests.e2e.cli import Daemon, Ended, Folder, deployed
-from tests.e2e.world import World, assert_ledger_is_the_chain, waiting
+from tests.e2e.cli import NOBODY, Folder, MakeFolder, at_once, crash, deployed
 
-NOBODY = "0x" + "11" * 20
 API_KEY = "c0ffee4pikey"
-FALL = {"WETH": 85, "wstETH": 85, "WBTC": 88, "LINK": 85}
-BLOCKS_MOST = 100
-
-
-@pytest.fixture
-def folder(tmp_path: Path, net: Devnet) -> Callable[[str], Folder]:
-    return lambda name: Folder(tmp_path / name, net)
-
-
-@pytest.fixture(scope="module")
-async def lived_in(tmp_path_factory: pytest.TempPathFactory, devnet: Devnet) -> Folder:
-    """A keeper has run here."""
-    one = Folder(tmp_path_factory.mktemp("lived in"), devnet)
-    assert (await one.keeper("run", "--blocks", "1")).status == 0
-    return one
-
-
-MakeFolder = Callable[[str], Folder]
-
-
-async def at_once(*runs: object) -> list[Ended]:
-    return await asyncio.gather(*runs)  # type: ignore[call-overload,no-any-return]
-
-
-async def placed(net: Devnet) -> Address:
-    """An executor on the chain."""
-    receipt = await net.transact(DEPLOYER, None, EXECUTOR.creation((DEPLOYER, BENEFICIARY, [OPERATOR]), {}))
-    return Address(receipt["contractAddress"].lower())
-
-
-async def crash(net: Devnet) -> int:
-    """A block after which some accounts are liquidatable."""
-    prices = await net.prices()
-    await net.set_prices({symbol: prices[symbol] * percent // 100 for symbol, percent in FALL.items()})
-    return await net.mine()
 
 
 # --- addresses ----------------------------------------------------------------------------------------------------
@@ -265,6 +219,12 @@ async def test_a_config_with_mistakes_is_refused_with_the_key_and_what_was_expec
     assert [list(ended.bad()) for ended in checks] == [["native token"], ["executor"]]
 
 
+async def test_a_port_that_is_taken_is_named(folder: MakeFolder) -> None:
+    async with answering(None) as port:
+        one = folder("port").swap("data_dir =", f"metrics_port = {port}\ndata_dir =")
+        assert (await one.keeper("run")).failed == (1, f"metrics_port {port}: Address already in use: use another, or 0 for none")
+
+
 async def test_going_live_needs_a_key_that_may_and_can_pay(folder: MakeFolder, net: Devnet) -> None:
     executor = await deployed(folder("deploy"), net)
     stranger = folder("stranger").live(executor)
@@ -283,263 +243,3 @@ async def test_going_live_needs_a_key_that_may_and_can_pay(folder: MakeFolder, n
     assert {name: row["fix"] for name, row in checked.bad().items()} == {"balance": f"send eth for gas to {OPERATOR}"}
     await net.request("anvil_setBalance", OPERATOR, hex(10**18))
     assert (await poor.keeper("run", "--live", "--blocks", "1")).status == 0
-
-
-# --- the databases ------------------------------------------------------------------------------------------------
-
-
-def noise(path: Path) -> None:
-    path.write_bytes(b"\xa5\x5a" * 10_000)
-
-
-def holed(path: Path) -> None:
-    """Its beginning is sound."""
-    content = path.read_bytes()
-    path.write_bytes(content[:5000] + b"\xff" * (len(content) - 5000))
-
-
-REBUILT = "move it away and restart; it is rebuilt from the chain"
-KEPT = "restore it from a backup or move it away; nothing was changed"
-
-
-async def test_a_broken_book_is_named_left_alone_and_rebuilt_once_moved_away(folder: MakeFolder, lived_in: Folder) -> None:
-    noisy, hole = folder("noisy").like(lived_in), folder("hole").like(lived_in)
-    noise(noisy.book)
-    holed(hole.book)
-    broken = hole.book.read_bytes()
-    asked = ((noisy, "run"), (hole, "scan"), (hole, "run"))
-    *ends, ledger, checked = await at_once(
-        *(one.keeper(*command.split()) for one, command in asked),
-        hole.keeper("ledger"),
-        noisy.keeper("check", "--json"),
-    )
-    words = {noisy: f"{noisy.book} is not a database: {REBUILT}", hole: f"{hole.book} is corrupt: {REBUILT}"}
-    assert [ended.failed for ended in ends] == [(1, words[one]) for one, _ in asked]
-    assert ledger.status == 0
-    assert checked.bad()["data"]["detail"] == words[noisy]
-    assert hole.book.read_bytes() == broken
-    hole.book.rename(hole.path / "away")
-    assert (await hole.keeper("run", "--blocks", "1")).status == 0
-
-
-async def test_a_broken_ledger_stops_the_keeper_before_it_acts_and_is_left_alone(folder: MakeFolder, lived_in: Folder) -> None:
-    noisy, hole = folder("noisy").like(lived_in), folder("hole").like(lived_in)
-    noise(noisy.ledger)
-    holed(hole.ledger)
-    broken = hole.ledger.read_bytes()
-    asked = ((noisy, "ledger"), (hole, "run"), (hole, f"why {NOBODY}"))
-    *ends, checked = await at_once(*(one.keeper(*command.split()) for one, command in asked), noisy.keeper("check", "--json"))
-    words = {noisy: f"{noisy.ledger} is not a database: {KEPT}", hole: f"{hole.ledger} is corrupt: {KEPT}"}
-    assert [(ended.status, ended.said) for ended in ends] == [(1, [f"keeper: {words[one]}"]) for one, _ in asked]
-    assert checked.bad()["data"]["detail"] == words[noisy]
-    assert hole.ledger.read_bytes() == broken
-    shutil.copy(lived_in.ledger, hole.ledger)
-    assert (await hole.keeper("ledger")).status == 0
-
-
-async def test_files_that_were_swapped_or_are_of_another_chain_are_told_apart(folder: MakeFolder, lived_in: Folder) -> None:
-    swapped, other = folder("swapped").like(lived_in), folder("other").like(lived_in).edit(chain_id="1")
-    shutil.copy(swapped.ledger, swapped.book)
-    run, ledger = await at_once(swapped.keeper("run"), other.keeper("ledger"))
-    assert run.failed == (1, f"{swapped.book} is not a keeper book: {REBUILT}")
-    assert ledger.failed == (
-        2,
-        f"{other.ledger} belongs to chain 31337, but the config says chain 1: correct chain_id, or give this chain a data_dir of its own",
-    )
-
-
-async def test_empty_files_are_begun_anew(folder: MakeFolder) -> None:
-    """A crash or a full disk in the first moment leaves such."""
-    one = folder("empty")
-    one.book.parent.mkdir(parents=True)
-    one.book.touch()
-    one.ledger.touch()
-    ledger = await one.keeper("ledger")
-    assert ledger.failed == (1, f"{one.ledger} does not exist yet: `keeper run` creates it")
-    assert (await one.keeper("run", "--blocks", "1")).status == 0
-    assert (await one.keeper("ledger")).status == 0
-
-
-# --- the disk -----------------------------------------------------------------------------------------------------
-
-
-class Disk:
-    """A file system of its own in memory."""
-
-    def __init__(self, path: Path, size: str) -> None:
-        self.path = path
-        path.mkdir(parents=True)
-        done = subprocess.run(
-            ["mount", "-t", "tmpfs", "-o", f"size={size}", "none", str(path)], capture_output=True, text=True, check=False
-        )
-        if done.returncode:
-            pytest.skip(f"file systems cannot be mounted here: {done.stderr.strip()}")
-
-    def remount(self, options: str) -> None:
-        subprocess.run(["mount", "-o", f"remount,{options}", str(self.path)], check=True)
-
-    def fill(self) -> None:
-        with contextlib.suppress(OSError), (self.path / "ballast").open("wb", buffering=0) as ballast:
-            while ballast.write(b"\0" * 4096):
-                pass
-
-    def empty(self) -> None:
-        (self.path / "ballast").unlink()
-
-
-@pytest.fixture
-def disk() -> Iterator[Callable[[Path, str], Disk]]:
-    disks: list[Disk] = []
-
-    def make(path: Path, size: str) -> Disk:
-        disks.append(Disk(path, size))
-        return disks[-1]
-
-    yield make
-    for mounted in disks:
-        subprocess.run(["umount", "--lazy", str(mounted.path)], check=True)
-
-
-MakeDisk = Callable[[Path, str], Disk]
-NO_ROOM = "cannot be written, the disk is full or failing: make room and restart; nothing was half-written"
-
-
-async def test_a_disk_too_small_to_start_on_is_told_and_room_is_all_it_takes(folder: MakeFolder, disk: MakeDisk) -> None:
-    """At every point of a start: the lock, the book, the ledger."""
-    sizes = ["4k", "200k", "280k"]
-    folders = [folder(size) for size in sizes]
-    disks = [disk(one.data, size) for one, size in zip(folders, sizes, strict=True)]
-    ends = await at_once(*(one.keeper("run") for one in folders), folders[0].keeper("check", "--json"))
-    for one, ended in zip(folders, ends, strict=False):
-        assert ended.failed in [(1, f"{path} {NO_ROOM}") for path in (one.book, one.ledger)]
-    assert ends[-1].bad()["data"]["fix"] == "make room"
-    for mounted in disks:
-        mounted.remount("size=20m")
-    ends = await at_once(*(one.keeper("run", "--blocks", "1") for one in folders))
-    assert [ended.status for ended in ends] == [0] * len(sizes)
-
-
-@pytest.mark.parametrize("acted", [False, True], ids=["before it acts", "with transactions on their way"])
-async def test_a_disk_that_fills_up_under_a_live_keeper_costs_nothing(folder: MakeFolder, disk: MakeDisk, net: Devnet, acted: bool) -> None:
-    one = folder("fills")
-    mounted = disk(one.data, "8m")
-    executor = await placed(net)
-    one.live(executor)
-    async with one.daemon("--live") as keeper:
-        await keeper.until("block")
-        if acted:
-            await keeper.block(await crash(net))
-            assert await waiting(net) > 5
-        mounted.fill()
-        await crash(net)
-        ended = await until_it_ends(keeper, net)
-    assert ended.failed in [(1, f"{path} {NO_ROOM}") for path in (one.book, one.ledger)]
-    mounted.empty()
-    async with one.daemon("--live") as keeper:
-        for _ in range(3):
-            await keeper.block(await net.mine())
-        assert (await keeper.stop()).status == 0
-    written = await assert_ledger_is_the_chain(World(net, executor, load(one.config, {})))
-    assert len(written) > 5
-
-
-async def until_it_ends(keeper: Daemon, net: Devnet) -> Ended:
-    """The files have some room inside: it may take a few blocks until one must grow."""
-    ending = asyncio.ensure_future(keeper.end())
-    for _ in range(BLOCKS_MOST):
-        await net.mine()
-        done, _ = await asyncio.wait({ending}, timeout=0.2)
-        if done:
-            break
-    return await ending
-
-
-async def test_a_folder_that_cannot_be_written_is_told(folder: MakeFolder, disk: MakeDisk) -> None:
-    frozen, file = folder("frozen"), folder("file").edit(data_dir='"operator.key"')
-    disk(frozen.data, "4m").remount("ro")
-    run, read, checked, taken = await at_once(
-        frozen.keeper("run"), frozen.keeper("scan", "--json"), frozen.keeper("check", "--json"), file.keeper("run")
-    )
-    assert run.failed == (1, f"data folder {frozen.data}/devnet cannot be used: Read-only file system")
-    assert read.status == 0
-    assert checked.bad()["data"]["detail"] == f"{frozen.data} cannot be written"
-    assert taken.failed == (1, f"data folder {file.key}/devnet cannot be used: Not a directory")
-
-
-# --- two at once, stopping, pipes ---------------------------------------------------------------------------------
-
-
-async def test_a_second_keeper_on_the_same_folder_is_turned_away_while_readers_are_welcome(folder: MakeFolder) -> None:
-    one = folder("two")
-    async with one.daemon() as keeper:
-        await keeper.until("block")
-        second, *readers = await at_once(
-            one.keeper("run"),
-            *(one.keeper(*command.split()) for command in ("scan --json", "ledger", "check")),
-        )
-        assert second.failed == (1, f"{one.book} is in use by another keeper (process {keeper.pid}): stop it, or use another data_dir")
-        assert [ended.status for ended in readers] == [0] * 3
-        assert (await keeper.stop()).status == 0
-
-
-async def test_both_signals_stop_it_at_once_and_with_status_0(folder: MakeFolder, net: Devnet) -> None:
-    async with FaultProxy(net.rpc, net.ws) as proxy:
-        for number, node_is_gone in ((signal.SIGINT, False), (signal.SIGTERM, False), (signal.SIGTERM, True)):
-            one = folder(f"{number.name} {node_is_gone}").edit(rpc_url=f'"{proxy.url}"', ws_url=f'"{proxy.ws_url}"')
-            async with one.daemon() as keeper:
-                await keeper.until("block")
-                if node_is_gone:
-                    proxy.fail(Fault.CUT, times=10**9)
-                    await proxy.cut_websockets(refuse=True)
-                    await keeper.until("ws_lost")
-                async with asyncio.timeout(3):
-                    ended = await keeper.stop(number)
-            assert (ended.status, ended.said) == (0, [])
-
-
-async def test_it_ends_by_itself_after_the_blocks_asked_for(folder: MakeFolder, net: Devnet) -> None:
-    async with folder("three").daemon("--blocks", "3") as keeper:
-        for _ in range(3):
-            await keeper.until("block")
-            await net.mine()
-        ended = await keeper.end()
-    assert (ended.status, ended.said) == (0, [])
-    assert sum(row["event"] == "block" for row in keeper.log) == 3
-
-
-async def test_a_reader_that_goes_away_ends_the_command_in_silence(folder: MakeFolder) -> None:
-    one = folder("pipe")
-    read, write = os.pipe()
-    os.close(read)
-    process = await asyncio.create_subprocess_exec(*one.command("scan", "--json"), stdout=write, stderr=asyncio.subprocess.PIPE)
-    os.close(write)
-    _, err = await process.communicate()
-    assert (process.returncode, err) == (1, b"")
-
-
-# --- what the answers look like -----------------------------------------------------------------------------------
-
-SCAN = "adapter market account block timestamp health_factor_wad liquidatable weighted_collateral debt unit"
-LEDGER = (
-    "tx block market account result reason profit_token predicted_profit realised_profit gas_predicted_wei gas_paid_wei net_eth_wei foreign"
-)
-
-
-async def test_json_is_one_object_a_line_with_integers_as_strings(folder: MakeFolder, net: Devnet) -> None:
-    one = folder("json")
-    one.live(await placed(net))
-    assert (await one.keeper("ledger", "--json")).out == ""
-    async with one.daemon("--live") as keeper:
-        await keeper.until("block")
-        await keeper.block(await crash(net))
-        await keeper.block(await net.mine())
-        await keeper.stop()
-    ledger = await one.keeper("ledger", "--json")
-    account = ledger.rows[0]["account"]
-    scan, why = await at_once(one.keeper("scan", "--json"), one.keeper("why", account, "--json"))
-    assert {" ".join(row) for row in scan.rows} == {SCAN}
-    assert {" ".join(row) for row in ledger.rows} == {LEDGER}
-    assert {row["kind"] for row in why.rows} == {"health", "leg", "liquidation_price", "now", "decision"}
-    for row in [*scan.rows, *ledger.rows, *why.rows]:
-        assert not any(isinstance(value, int) and not isinstance(value, bool) for value in row.values())
-        assert str(int(row["block"])) == row["block"]

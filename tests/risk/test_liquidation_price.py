@@ -19,7 +19,7 @@ def token(n: int) -> Address:
 
 
 def leg(n: int, side: str, value: int) -> Leg:
-    return Leg(token(n), f"T{n}", side, value, value, 8_000 if side == "collateral" else 0, PRICE)
+    return Leg(token(n), f"T{n}", side, value, value, 8_000 if side == "collateral" else 0, PRICE, 18)
 
 
 legs = st.lists(

@@ -128,7 +128,7 @@ def implementation(log: Log) -> Address | None:
 def _upgraded(deployment: Deployment, cells: Cells, log: Log, view: View) -> list[Write]:
     """An implementation that discovery has not seen: its rules are unknown until the next start."""
     known = implementation(log) is None or deployment.eras[-1].since >= (log.block_number, log.log_index)
-    return [] if known else [(cells.market, ("upgraded",), 1)]
+    return [] if known else [(cells.market, ("upgraded",), log.block_number)]
 
 
 def _oracle_updated(deployment: Deployment, cells: Cells, log: Log, view: View) -> list[Write]:

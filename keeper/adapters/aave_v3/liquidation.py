@@ -51,7 +51,7 @@ class Amounts:
 
 def check_account(deployment: Deployment, cells: Cells, view: View, position: Position) -> None:
     """Raises Skip when no choice of this account can be liquidated."""
-    if cells.of_market(view, "upgraded"):
+    if cells.of_market(view, "upgraded") > deployment.eras[-1].since[0]:
         raise Skip("market_upgraded", "the Pool has a new implementation; restart to rediscover its rules")
     if not position.liquidatable:
         raise Skip("healthy", f"health factor {position.health_factor_wad}")

@@ -177,7 +177,8 @@ class AaveV3Market:
 
     def _leg(self, view: View, holding: Holding, side: str) -> Leg:
         asset = holding.reserve.asset
-        return Leg(asset, self._symbol(view, asset), side, holding.balance, holding.base, holding.threshold, holding.price)
+        symbol, decimals = self._symbol(view, asset), self.cells.of_asset(view, asset, "decimals")
+        return Leg(asset, symbol, side, holding.balance, holding.base, holding.threshold, holding.price, decimals)
 
     @staticmethod
     def _holding(holdings: Iterable[Holding], asset: Address, reason: str) -> Holding:
