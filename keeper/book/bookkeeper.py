@@ -8,8 +8,8 @@ from typing import Protocol
 
 from keeper.book.book import Book, Follow, JournalEntry
 from keeper.book.indexer import side_fetch
-from keeper.ports import Reader
-from keeper.types import Block, ChainUpdate, Hash, Head, Log, LogFilter, Write
+from keeper.ports import LogSource, Reader
+from keeper.types import Block, ChainUpdate, Hash, Head, Log, LogFilter, Read, Write
 
 
 class BlockReader(Reader, Protocol):
@@ -94,17 +94,22 @@ class Bookkeeper:
         return Block(head, logs), past
 
     async def _read(self) -> list[Write]:
-        """What no event tells, of every source, at the head."""
-        head = self.book.head
-        if head is None:
-            return []
-        asked = [(source, source.reads(self.book.tables)) for source in self.book.sources]
-        replies = await self._reader.calls([read for _, reads in asked for read in reads], head.hash)
-        writes: list[Write] = []
-        for source, reads in asked:
-            mine, replies = replies[: len(reads)], replies[len(reads) :]
-            writes += source.absorb(mine, self.book.tables)
-        return self.book.amend(writes)
+        """What no event tells, of every source, at the head; once more when the answers raise new questions: which aggregator stands behind
+        a price source just heard of."""
+        head, changed = self.book.head, list[Write]()
+        asked: set[Read] = set()
+        while head and (questions := self._questions()) and not asked.issuperset(read for _, reads in questions for read in reads):
+            asked.update(read for _, reads in questions for read in reads)
+            replies = await self._reader.calls([read for _, reads in questions for read in reads], head.hash)
+            writes: list[Write] = []
+            for source, reads in questions:
+                mine, replies = replies[: len(reads)], replies[len(reads) :]
+                writes += source.absorb(mine, self.book.tables)
+            changed += self.book.amend(writes)
+        return changed
+
+    def _questions(self) -> list[tuple[LogSource, tuple[Read, ...]]]:
+        return [(source, source.reads(self.book.tables)) for source in self.book.sources]
 
     async def _save(self, update: ChainUpdate, changed: Sequence[Write]) -> None:
         head = self.book.head

@@ -55,11 +55,11 @@ async def demo(keep: bool, dry_run: bool, accounts: int, seed: int, as_json: boo
     options = DevnetOptions(accounts=accounts, seed=seed, block_time_s=BLOCK_TIME_S)
     story = Story()
     async with Devnet.start(options, _say) as net:
-        settings = await _settings(net, dry_run)
+        settings = await ready_settings(net, dry_run)
         names = {address: name.removeprefix("token.") for name, address in net.addresses.items() if name.startswith("token.")}
         view = View(f"keeper demo, {'dry-run' if dry_run else 'live'}", names)
         with _shown(view, as_json):
-            await _play(net, settings, not dry_run, story, view)
+            await play(net, settings, not dry_run, story, view)
         rows = [_row(item, names) for item in story.settled] or [_dry_row(outcome) for outcome in story.dry.values()]
         _conclude(story, dry_run)
         if keep:
@@ -67,7 +67,7 @@ async def demo(keep: bool, dry_run: bool, accounts: int, seed: int, as_json: boo
     return rows
 
 
-async def _settings(net: Devnet, dry_run: bool) -> Settings:
+async def ready_settings(net: Devnet, dry_run: bool) -> Settings:
     """The devnet's own config; for a live run with the executor deployed first."""
     settings = load(net.config, {})
     if dry_run:
@@ -78,7 +78,7 @@ async def _settings(net: Devnet, dry_run: bool) -> Settings:
     return load(net.config, {})
 
 
-async def _play(net: Devnet, settings: Settings, live: bool, story: Story, view: View) -> None:
+async def play(net: Devnet, settings: Settings, live: bool, story: Story, view: View) -> None:
     ready = asyncio.Event()
 
     def block(chain: str, report: BlockReport) -> None:
