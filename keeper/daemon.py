@@ -31,11 +31,12 @@ from keeper.errors import ConfigError, Halt, Transient
 from keeper.execution import executor
 from keeper.execution.calls import calldata
 from keeper.execution.desk import Desk, DeskLimits
-from keeper.execution.engine import Limits, TxEngine
+from keeper.execution.engine import Doubt, Limits, TxEngine
 from keeper.execution.keys import Key, load_key, throwaway_key
 from keeper.execution.outbox import Outbox
 from keeper.execution.receipts import NodeReceipts
-from keeper.execution.signer import Signer
+from keeper.execution.signer import Signer, decode
+from keeper.execution.submission import Submission
 from keeper.ledger.ledger import Ledger
 from keeper.ledger.schema import LEDGER_FILE
 from keeper.ledger.settle import Settled, Settler
@@ -48,7 +49,7 @@ from keeper.recording.replay import Replayed, run_again
 from keeper.recording.tape import read_tape
 from keeper.secret import Secret
 from keeper.storage.database import Database
-from keeper.types import Address, Log, Outcome, Prediction
+from keeper.types import Address, Head, Log, Outcome, Prediction
 
 PLACEHOLDER = Address("0x" + "ee" * 20)
 """Where dry-run puts an executor that is not deployed."""
@@ -146,7 +147,8 @@ async def open_pipeline(
             await _require_funds(chain, hand.signer.address)
         if recorder:
             recorder.tape.write(EXECUTOR, hand.executor)
-        engine = _engine(chain, database, hand, live)
+        simulator = _simulator(chain, hand)
+        engine = _engine(chain, database, hand, live, partial(_stale, chain, simulator))
         settler = Settler(chain.book, chain.bookkeeper, chain.predictor, partial(_earnings, hand.beneficiary))
         limits = DeskLimits(named.limits.max_in_flight, named.limits.max_gas_per_block)
         desk = Desk(
@@ -160,7 +162,7 @@ async def open_pipeline(
             watcher=chain.watch,
             planning=chain.planner,
             encode=partial(_encode, chain, hand.executor),
-            simulator=_simulator(chain, hand),
+            simulator=simulator,
             policy=ProfitShare(**named.bidding.model_dump()),
             submitter=desk,
             settling=desk,
@@ -244,7 +246,7 @@ async def _require_funds(chain: Chain, address: Address) -> None:
         raise Halt(f"chains.{chain.settings.name}.signer: {address} has no eth to pay for gas: send it some")
 
 
-def _engine(chain: Chain, database: Database, hand: Hand, live: bool) -> TxEngine:
+def _engine(chain: Chain, database: Database, hand: Hand, live: bool, doubt: Doubt) -> TxEngine:
     settings = chain.settings
     limits = Limits(
         max_fee_wei=settings.bidding.max_fee_wei,
@@ -254,7 +256,14 @@ def _engine(chain: Chain, database: Database, hand: Hand, live: bool) -> TxEngin
     )
     relay = PublicRelay(chain.rpc) if live else DryRelay()
     outbox = Outbox(database, settings.chain_id, hand.signer.address)
-    return TxEngine(outbox, hand.signer, relay, NodeReceipts(chain.rpc), next_base_fee, limits)
+    return TxEngine(outbox, hand.signer, relay, NodeReceipts(chain.rpc), next_base_fee, limits, doubt)
+
+
+async def _stale(chain: Chain, simulator: NodeSimulator, ahead: Sequence[Submission], head: Head) -> set[int]:
+    """Which of our transactions on their way would fail in the block after `head`, each behind the ones before it."""
+    runs = [submission for submission in ahead if not submission.is_cancel]
+    verdicts = await simulator.simulate([decode(submission.raw).data for submission in runs], chain.landing(head))
+    return {submission.id for submission, verdict in zip(runs, verdicts, strict=True) if not verdict.ok}
 
 
 def _simulator(chain: Chain, hand: Hand) -> NodeSimulator:

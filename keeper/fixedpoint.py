@@ -1,6 +1,6 @@
 """Fixed-point arithmetic on Python integers; the rounding is in the name.
 
-Sources: Aave v3 WadRayMath/PercentageMath, Uniswap v3 FullMath. All arguments are non-negative.
+Half-up is what lending protocols' ray and percentage libraries do; all arguments are non-negative.
 """
 
 from __future__ import annotations

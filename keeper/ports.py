@@ -96,7 +96,7 @@ class Market(LogSource, Protocol):
     """One deployment of a protocol whose accounts can be liquidated."""
 
     adapter: str
-    """The adapter's registered name, e.g. "aave-v3"."""
+    """The adapter's registered name."""
 
     address: Address
 

@@ -7,7 +7,7 @@ an intent is only ever tried again with the same bytes or at the same nonce.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal, Protocol
 
@@ -44,6 +44,15 @@ class ChainReader(Protocol):
     async def receipts(self, txs: Sequence[Hash]) -> list[Receipt | None]: ...
 
 
+Doubt = Callable[[Sequence[Submission], Head], Awaitable[Collection[int]]]
+"""Of what may still land, by nonce: the ids of those that would fail in the block after a head. May raise Transient."""
+
+
+async def trusting(ahead: Sequence[Submission], head: Head) -> Collection[int]:
+    """Doubts nothing."""
+    return ()
+
+
 @dataclass(frozen=True, slots=True)
 class _Outgoing:
     """`fresh`: journalled by this very call, so that a refusal means it never left."""
@@ -53,13 +62,21 @@ class _Outgoing:
 
 
 class TxEngine:
-    """One signer's transactions. `next_base_fee`: wei per gas of the block after a head."""
+    """One signer's transactions. `next_base_fee`: wei per gas of the block after a head. `doubt` is asked before anything is sent again:
+    what would fail by now is cancelled instead."""
 
     def __init__(
-        self, outbox: Outbox, signer: Signer, relay: Relay, chain: ChainReader, next_base_fee: Callable[[Head], int], limits: Limits
+        self,
+        outbox: Outbox,
+        signer: Signer,
+        relay: Relay,
+        chain: ChainReader,
+        next_base_fee: Callable[[Head], int],
+        limits: Limits,
+        doubt: Doubt = trusting,
     ) -> None:
         self._outbox, self._signer, self._relay, self._chain = outbox, signer, relay, chain
-        self._next_base_fee, self._limits = next_base_fee, limits
+        self._next_base_fee, self._limits, self._doubt = next_base_fee, limits, doubt
         self._lane = NonceLane()
         self._turn = asyncio.Lock()
         self._head: Head | None = None
@@ -201,6 +218,7 @@ class TxEngine:
         await uncancelled(self._reopen(undone))
         floor, asked, receipts = await self._ask(head, at_start)
         await uncancelled(self._settle(head, floor, asked, receipts))
+        await self._question(head, at_start)
         await self._push(at_start)
         self._outbox.forget(head.number - KEEP_BLOCKS)
         return self._news()
@@ -263,6 +281,15 @@ class TxEngine:
                 self._receipts.pop(s.tx, None)
 
     # --- again
+
+    async def _question(self, head: Head, at_start: bool) -> None:
+        """A transaction that is about to be sent again must still be good: the state has moved on."""
+        due_now = {top.id for top in self._waiting(at_start) if not top.is_cancel} - self._refused
+        if due_now:
+            stale = due_now.intersection(await self._doubt(self.ahead(), head))
+            for id_ in stale:
+                _log.warning("tx_stale", id=id_)
+            self._refused |= stale
 
     async def _push(self, at_start: bool) -> None:
         outgoing: list[_Outgoing] = []

@@ -33,7 +33,8 @@ async def test_what_is_planned_while_others_of_ours_are_on_their_way_comes_true_
     first = [(attempts, state) for block, attempts, state, _ in sent if block == fell + 1]
     behind = [written[tx] for block, _, _, tx in sent if block == fell + 2]
     assert len(first) == lost >= 15
-    assert {attempts for attempts, _ in first} == {2}
-    assert {state for _, state in first} <= {"included", "reverted"}
+    assert {state for _, state in first} <= {"included", "cancelled"}, "what would fail by now is not sent again"
+    assert {attempts for attempts, state in first if state == "included"} == {2}
     assert len(behind) >= 5
     assert [row for row in behind if row["result"] != "won" or row["predicted_profit"] != row["realised_profit"]] == []
+    assert {row["result"] for row in written.values()} <= {"won", "cancelled"}

@@ -182,12 +182,18 @@ async def balances(net: Devnet, account: Address) -> dict[Address, int]:
     return {address: (await net.read(name, "balanceOf", account))[0] for name, address in tokens}
 
 
+def _result(world: World, receipt: dict[str, Any]) -> str:
+    if receipt["to"].lower() != world.executor:
+        return "cancelled"
+    return "won" if succeeded(receipt) else "failed"
+
+
 async def assert_ledger_is_the_chain(world: World) -> list[dict[str, Any]]:
     """Every transaction of ours on chain has one row with the same result, profit and cost, and there is no other row. Returns the rows."""
     written = await rows(world)
-    landed = [receipt for receipt in await ours(world) if (receipt["to"] or "").lower() == world.executor]
-    by_chain = [(tx_of(r), "won" if succeeded(r) else "failed", int(r["blockNumber"], 16), earned(world, r), paid_wei(r)) for r in landed]
-    results = {"won": "won", "lost": "failed", "reverted": "failed"}
+    landed = [receipt for receipt in await ours(world) if (receipt["to"] or "").lower() in {world.executor, OPERATOR}]
+    by_chain = [(tx_of(r), _result(world, r), int(r["blockNumber"], 16), earned(world, r), paid_wei(r)) for r in landed]
+    results = {"won": "won", "lost": "failed", "reverted": "failed", "cancelled": "cancelled"}
     by_ledger = [(r["tx"], results[r["result"]], r["block"], r["realised_profit"], r["gas_paid_wei"]) for r in written]
     assert sorted(by_ledger) == sorted(by_chain)
     return written
