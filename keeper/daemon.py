@@ -260,9 +260,15 @@ def _engine(chain: Chain, database: Database, hand: Hand, live: bool, doubt: Dou
 
 
 async def _stale(chain: Chain, simulator: NodeSimulator, ahead: Sequence[Submission], head: Head) -> set[int]:
-    """Which of our transactions on their way would fail in the block after `head`, each behind the ones before it."""
+    """Which of our transactions on their way would fail in the node's next block, each behind the ones before it; none if it does not say.
+    At a start `head` is where the book was left: long ago, or on a branch that is no more."""
     runs = [submission for submission in ahead if not submission.is_cancel]
-    verdicts = await simulator.simulate([decode(submission.raw).data for submission in runs], chain.landing(head))
+    try:
+        newest = max(head, await chain.reader.head(), key=lambda known: known.number)
+        verdicts = await simulator.simulate([decode(submission.raw).data for submission in runs], chain.landing(newest))
+    except (Transient, RpcError) as unproven:
+        _log.warning("not_simulated", chain=chain.settings.name, reason=str(unproven))
+        return set()
     return {submission.id for submission, verdict in zip(runs, verdicts, strict=True) if not verdict.ok}
 
 

@@ -65,7 +65,8 @@ class Indexer:
             apply_logs([source], in_block, staged)
             news = unfollowed([source], staged)
             if news:
-                await self._save(overlay.writes(), number - 1)
+                if number - 1 > cursor:
+                    await self._save(overlay.writes(), number - 1)
                 await self._announced(source, news, number)
                 return number
             overlay.write(staged.writes())

@@ -27,8 +27,8 @@ MAX_TICK = 887220
 NEVER_S = 2**40
 IMPLEMENTATION_SLOT = "0x360894a13ba1a3210667c828492db98dca3e2076cc3735a920a3ca505d382bbc"
 ATOKEN, VTOKEN = "aave_v36.atoken.LINK", "aave_v36.vtoken.LINK"
-OF_THE_WAY_THERE = {"answer", "distrusted"}
-"""Fields of an asset that tell what was seen on the way to this state, not what is."""
+OF_THE_WAY_THERE = {"answer", "distrusted"}, {FOLLOWED, "uniswap.generation"}
+"""Fields of an asset, and tables, that tell what was seen on the way to this state, not what is."""
 
 Cells = dict[tuple[str, Key], int]
 
@@ -144,8 +144,8 @@ async def visit(settings: Settings) -> None:
 
 def cells(book: Book) -> Cells:
     """All cells but those of the way there; an aggregator is followed from the block after the one in which it was found."""
-    found = {(table, key): value for table, key, value in book.tables.cells()}
-    return {cell: value for cell, value in found.items() if cell[0] != FOLLOWED and not OF_THE_WAY_THERE.intersection(cell[1])}
+    fields, tables = OF_THE_WAY_THERE
+    return {(table, key): value for table, key, value in book.tables.cells() if table not in tables and not fields.intersection(key)}
 
 
 async def assert_true(chain: Chain, settings: Settings) -> None:

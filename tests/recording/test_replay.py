@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -18,12 +19,13 @@ from keeper.errors import Halt
 from keeper.pipeline import BlockReport
 from keeper.recording.record import Recorder
 from keeper.recording.tape import Tape
+from keeper.testing.faults import Fault, FaultProxy
 
 STEPS = 4
 
 
-async def record(net: Devnet, settings: Settings, tape: Path) -> None:
-    """A dry run through a crash; each block is worked on before the next is mined."""
+async def record(net: Devnet, settings: Settings, tape: Path, before: Mapping[int, Callable[[], None]] | None = None) -> None:
+    """A dry run through a crash; each block is worked on before the next is mined. `before`: what happens before a step's block."""
     reached = asyncio.Event()
     wanted = 0
 
@@ -33,8 +35,9 @@ async def record(net: Devnet, settings: Settings, tape: Path) -> None:
 
     opened = Tape(tape)
     keeper = asyncio.create_task(run(settings, live=False, listeners=Listeners(block=(block,)), recorder=Recorder(opened)))
-    for prices in path("crash", STEPS, 1, await net.prices()):
+    for number, prices in enumerate(path("crash", STEPS, 1, await net.prices())):
         await net.set_prices(prices)
+        (before or {}).get(number, lambda: None)()
         reached.clear()
         wanted = await net.mine()
         await within(reached.wait, keeper)
@@ -58,6 +61,24 @@ async def test_a_recorded_run_re_runs_to_the_same_plans(net: Devnet, tmp_path: P
     assert len(first.recorded) > 10
     assert first.replayed == first.recorded
     assert (await replay(settings, tmp_path / "tape")).replayed == first.replayed
+
+
+async def test_a_recording_goes_on_over_failures_of_the_node_and_re_runs_as_one(net: Devnet, tmp_path: Path) -> None:
+    """The chain starts again each time, and the update that was broken off comes again."""
+    async with FaultProxy(net.rpc, net.ws) as proxy:
+        config = net.config.with_name("proxied.toml")
+        config.write_text(net.config.read_text().replace(net.rpc, proxy.url).replace(net.ws, proxy.ws_url))
+        settings = load(config, {"KEEPER_DATA_DIR": str(tmp_path / "data")})
+        await record(net, settings, tmp_path / "tape", {1: partial(refuse, proxy, "eth_call"), 2: partial(refuse, proxy, "eth_getLogs")})
+    starts = [line for line in (tmp_path / "tape").read_text().splitlines() if line.startswith('["executor"')]
+    again = await replay(settings, tmp_path / "tape")
+    assert len(starts) == 3
+    assert len(again.recorded) > 10
+    assert again.replayed == again.recorded
+
+
+def refuse(proxy: FaultProxy, method: str) -> None:
+    proxy.fail(Fault.ERROR, method=method, code=-32000, message="boom")
 
 
 async def test_a_replay_on_other_data_does_not_pass_for_the_same(net: Devnet, tmp_path: Path) -> None:
