@@ -74,7 +74,7 @@ class Settling(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class BlockReport:
-    """What one block's work came to: the funnel adds up, `candidates` = the number of outcomes."""
+    """What one block's work came to. Every candidate has an outcome; one with several calls has one for each."""
 
     head: Head
     candidates: int

@@ -8,7 +8,9 @@ from typing import Protocol
 
 from keeper.book.book import Book, Follow, JournalEntry
 from keeper.book.indexer import side_fetch
-from keeper.ports import LogSource, Reader
+from keeper.book.state import Overlay
+from keeper.errors import KeeperError
+from keeper.ports import Reader, View
 from keeper.types import Block, ChainUpdate, Hash, Head, Log, LogFilter, Read, Write
 
 
@@ -94,22 +96,33 @@ class Bookkeeper:
         return Block(head, logs), past
 
     async def _read(self) -> list[Write]:
-        """What no event tells, of every source, at the head; once more when the answers raise new questions: which aggregator stands behind
-        a price source just heard of."""
-        head, changed = self.book.head, list[Write]()
-        asked: set[Read] = set()
-        while head and (questions := self._questions()) and not asked.issuperset(read for _, reads in questions for read in reads):
-            asked.update(read for _, reads in questions for read in reads)
-            replies = await self._reader.calls([read for _, reads in questions for read in reads], head.hash)
-            writes: list[Write] = []
-            for source, reads in questions:
-                mine, replies = replies[: len(reads)], replies[len(reads) :]
-                writes += source.absorb(mine, self.book.tables)
-            changed += self.book.amend(writes)
-        return changed
+        """What no event tells, at the head."""
+        head = self.book.head
+        return self.book.amend(await self._ask(self.book.tables, head.hash)) if head else []
 
-    def _questions(self) -> list[tuple[LogSource, tuple[Read, ...]]]:
-        return [(source, source.reads(self.book.tables)) for source in self.book.sources]
+    async def read_before(self, head: Head, view: View) -> list[Write]:
+        """What would have been read at a block's parent, had the book stopped there. Nothing when the node does not give it any more."""
+        try:
+            return await self._ask(view, head.parent_hash)
+        except KeeperError:
+            return []
+
+    async def _ask(self, view: View, block: Hash) -> list[Write]:
+        """The replies of every source's questions; once more when they raise new ones: which aggregator stands behind a price source just
+        heard of."""
+        overlay, asked = Overlay(view), set[Read]()
+        while True:
+            questions = [(source, source.reads(overlay)) for source in self.book.sources]
+            reads = [read for _, wanted in questions for read in wanted]
+            if asked.issuperset(reads):
+                return overlay.writes()
+            asked.update(reads)
+            replies = await self._reader.calls(reads, block)
+            answers = Overlay(overlay)
+            for source, wanted in questions:
+                mine, replies = replies[: len(wanted)], replies[len(wanted) :]
+                answers.write(source.absorb(mine, overlay))
+            overlay.write(answers.writes())
 
     async def _save(self, update: ChainUpdate, changed: Sequence[Write]) -> None:
         head = self.book.head

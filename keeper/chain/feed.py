@@ -43,7 +43,7 @@ class ChainFeed:
 
     `known`: the recent heads the book can go back to, oldest first; the last is where it stands. `filters` is asked again for every step,
     so a step must have been applied before the next is asked for. A step has the logs that were wanted before it: those of contracts
-    announced in it are the book's to fetch (`refetch`), and after blocks were undone it may have some that only they made wanted.
+    announced in it are the book's to fetch, and after blocks were undone it may have some that only they made wanted.
 
     `depth`: the longest reorg followed, in blocks. `chunk`: the most blocks in one step. `patience`: how often in a row a node must say
     that it is behind the book before it is believed. `poll_s`: the longest time without a look at the node."""
@@ -96,10 +96,6 @@ class ChainFeed:
         finally:
             listening.cancel()
             await asyncio.gather(listening, return_exceptions=True)
-
-    async def refetch(self, head: Head) -> Block:
-        """The same block with the logs that are wanted now."""
-        return (await self._blocks([head], self._filters()))[0]
 
     async def _notice(self, listening: asyncio.Task[None], failures: int) -> Head | None:
         """The next notice; None also when it is time to look again without one."""

@@ -17,7 +17,8 @@ from keeper.book.state import Overlay
 from keeper.errors import Skip
 from keeper.ledger.ledger import LedgerRow
 from keeper.planning.predict import Predictor
-from keeper.types import Address, Hash, Head, Log, Plan, Prediction, Verdict
+from keeper.ports import View
+from keeper.types import Address, Block, Hash, Head, Log, Plan, Prediction, Verdict
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +54,10 @@ class Settled:
     gas_paid_wei: int
     net_wei: int
     foreign: tuple[Hash, ...] = field(default=())
+
+    @property
+    def unpredicted(self) -> bool:
+        return self.verdict is Verdict.WON and bool(self.reason)
 
 
 def row_of(settled: Settled) -> LedgerRow:
@@ -93,16 +98,22 @@ class Settler:
         return bool(known) and head.number > known[0].number and all(head.hash != other.hash for other in known)
 
     async def block(self, head: Head, landed: Sequence[Landed]) -> list[Settled]:
-        """Results in the order of the block."""
-        mine = {item.tx: item for item in landed}
+        """Results in the order of the block. What was read at no head before it (a book just rebuilt) is read at its parent."""
         block = await self._bookkeeper.block(head)
         view = self._book.before(head.hash)
+        settled = self._in_order(block, landed, view)
+        if view is not None and any(item.unpredicted for item in settled):
+            settled = self._in_order(block, landed, Overlay(view, await self._bookkeeper.read_before(head, view)))
+        return settled
+
+    def _in_order(self, block: Block, landed: Sequence[Landed], view: View | None) -> list[Settled]:
+        mine = {item.tx: item for item in landed}
         state = None if view is None else Overlay(view)
         foreign: list[Hash] = []
         settled: list[Settled] = []
         for tx, logs in _by_transaction(block.logs, mine):
             if tx in mine:
-                settled.append(self._settle(mine[tx], head, state, tuple(foreign)))
+                settled.append(self._settle(mine[tx], block.head, state, tuple(foreign)))
             else:
                 foreign.append(tx)
             if state is not None:

@@ -6,7 +6,6 @@ from contextlib import aclosing, asynccontextmanager
 
 import pytest
 
-from keeper.chain.codec import word
 from keeper.chain.feed import ChainFeed
 from keeper.chain.heads import HeadSource, Mailbox
 from keeper.chain.reader import NodeReader
@@ -234,19 +233,6 @@ async def test_filters_are_asked_again_for_every_step(net: Devnet, reader: NodeR
             await follower.reaches(await reader.head())
             filters.append(two)
     assert follower.values == [1, 2, 20]
-
-
-async def test_a_block_can_be_had_again_with_what_is_wanted_now(net: Devnet, reader: NodeReader, emitter: Emitter) -> None:
-    one, two = pings(await emitter.place(1)), pings(await emitter.place(2))
-    filters = [one]
-    await emitter.emit(one.address, 1)
-    await emitter.emit(two.address, 2)
-    await net.mine()
-    head = await reader.head()
-    feed = ChainFeed(reader, Quiet(), [head], lambda: filters)
-    assert [log.data for log in (await feed.refetch(head)).logs] == [word(1)]
-    filters.append(two)
-    assert [log.data for log in (await feed.refetch(head)).logs] == [word(1), word(2)]
 
 
 async def test_a_reorg_deeper_than_the_book_can_undo_halts_with_what_to_do(net: Devnet, reader: NodeReader) -> None:

@@ -263,3 +263,14 @@ async def test_what_leaves_the_config_with_transactions_on_their_way_is_still_se
     assert len(gone) >= 5
     assert {row["result"] for row in gone} == {"won"}
     assert all(row["reason"].startswith("unpredicted: ") and row["realised_profit"] > 0 for row in gone)
+
+
+async def test_a_book_that_was_deleted_with_transactions_on_their_way_still_explains_them_to_the_wei() -> None:
+    async with world(ACCOUNTS, SEED) as here:
+        async with keeper_on(here) as keeper:
+            await step(here, keeper, await drop(here, FALL_PERCENT))
+        await here.net.mine()
+        here.ledger_file.with_name("book.sqlite").unlink()
+        async with keeper_on(here) as keeper:
+            await settle_down(here, keeper, at_least=2)
+        assert len(await assert_agreed(here, {"won"})) >= 5
