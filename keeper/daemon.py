@@ -6,9 +6,8 @@ Dry-run and live are this same graph; what differs is the relay, and that dry-ru
 from __future__ import annotations
 
 import asyncio
-import os
 import time
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from functools import partial
@@ -24,7 +23,6 @@ from keeper.chain.fees import next_base_fee
 from keeper.chain.relay import DryRelay, PublicRelay
 from keeper.chain.rpc_errors import RpcError
 from keeper.chain.simulate import NodeSimulator
-from keeper.chain.wire import AccountOverride, from_hex, hex_bytes
 from keeper.config import Settings
 from keeper.config.settings import ChainSettings
 from keeper.errors import ConfigError, Halt, Transient
@@ -32,10 +30,10 @@ from keeper.execution import executor
 from keeper.execution.calls import calldata
 from keeper.execution.desk import Desk, DeskLimits
 from keeper.execution.engine import Doubt, Limits, TxEngine
-from keeper.execution.keys import Key, load_key, throwaway_key
+from keeper.execution.hand import Hand, open_hand, require_funds
 from keeper.execution.outbox import Outbox
 from keeper.execution.receipts import NodeReceipts
-from keeper.execution.signer import Signer, decode
+from keeper.execution.signer import decode
 from keeper.execution.submission import Submission
 from keeper.ledger.ledger import Ledger
 from keeper.ledger.schema import LEDGER_FILE
@@ -47,14 +45,9 @@ from keeper.pipeline import BlockReport, Parts, Pipeline
 from keeper.recording.record import EXECUTOR, Player, Recorder, TapedReader, TapedStore, recorded
 from keeper.recording.replay import Replayed, run_again
 from keeper.recording.tape import read_tape
-from keeper.secret import Secret
 from keeper.storage.database import Database
 from keeper.types import Address, Head, Log, Outcome, Prediction
 
-PLACEHOLDER = Address("0x" + "ee" * 20)
-"""Where dry-run puts an executor that is not deployed."""
-
-DRY_BALANCE_WEI = 10**21
 RESTART_FIRST_S, RESTART_MOST_S = 0.5, 10.0
 
 _log = get_logger("daemon")
@@ -122,16 +115,6 @@ def _first(trouble: BaseExceptionGroup[BaseException]) -> BaseException:
 # --- one chain ----------------------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True)
-class Hand:
-    """Who acts: the signer, the executor, and what must be pretended for a dry run."""
-
-    signer: Signer
-    executor: Address
-    beneficiary: Address
-    overrides: Mapping[Address, AccountOverride]
-
-
 @asynccontextmanager
 async def open_pipeline(
     settings: Settings, named: ChainSettings, live: bool, metrics: Metrics, listeners: Listeners, recorder: Recorder | None = None
@@ -141,41 +124,48 @@ async def open_pipeline(
         chain = await stack.enter_async_context(open_chain(settings, named, listeners.progress, owned=True, deck=recorder))
         database = await Database.open(ledger_path(settings, named), named.chain_id, LEDGER_FILE)
         stack.push_async_callback(database.close)
-        ledger = Ledger(database)
-        hand = await open_hand(chain, live)
+        hand = await open_hand(named, chain.rpc, chain.reader, live)
         if live:
-            await _require_funds(chain, hand.signer.address)
+            await require_funds(named, chain.rpc, hand.signer.address)
         if recorder:
             recorder.tape.write(EXECUTOR, hand.executor)
         simulator = _simulator(chain, hand)
         engine = _engine(chain, database, hand, live, partial(_stale, chain, simulator))
-        settler = Settler(chain.book, chain.bookkeeper, chain.predictor, partial(_earnings, hand.beneficiary))
-        limits = DeskLimits(named.limits.max_in_flight, named.limits.max_gas_per_block)
-        desk = Desk(
-            engine, settler, ledger, hand.executor, limits, lambda: chain.head, chain.reader.header, partial(_tell, listeners, named.name)
-        )
-        sink = _Sink(ledger, Reporter(named.name, _log, metrics), listeners, named.name)
+        sink = _Sink(Ledger(database), Reporter(named.name, _log, metrics), listeners, named.name)
+        desk = _desk(chain, engine, database, hand, listeners)
         await sink.record(await desk.take(await engine.recover(chain.head), chain.head))
-        parts = Parts(
-            feed=chain.feed,
-            books=chain,
-            watcher=chain.watch,
-            planning=chain.planner,
-            encode=partial(_encode, chain, hand.executor),
-            simulator=simulator,
-            policy=ProfitShare(**named.bidding.model_dump()),
-            submitter=desk,
-            settling=desk,
-            sink=sink,
-            landing=chain.landing,
-            report=_Report(settings, chain, sink, listeners),
-            now_s=time.monotonic,
-            audit=partial(_audit, Auditor(chain.bookkeeper, chain.markets, chain.reader, named.audit_accounts), named.name),
-        )
+        parts = _parts(chain, hand, simulator, desk, sink, _Report(settings, chain, sink, listeners))
         pipeline = Pipeline(recorded(parts, recorder) if recorder else parts)
         if (await chain.reader.head()).hash == chain.head.hash:
             pipeline.wake()
         yield pipeline
+
+
+def _desk(chain: Chain, engine: TxEngine, database: Database, hand: Hand, listeners: Listeners) -> Desk:
+    settler = Settler(chain.book, chain.bookkeeper, chain.predictor, partial(_earnings, hand.beneficiary))
+    limits = DeskLimits(chain.settings.limits.max_in_flight, chain.settings.limits.max_gas_per_block)
+    tell = partial(_tell, listeners, chain.settings.name)
+    return Desk(engine, settler, Ledger(database), hand.executor, limits, lambda: chain.head, chain.reader.header, tell)
+
+
+def _parts(chain: Chain, hand: Hand, simulator: NodeSimulator, desk: Desk, sink: _Sink, report: _Report) -> Parts:
+    settings = chain.settings
+    return Parts(
+        feed=chain.feed,
+        books=chain,
+        watcher=chain.watch,
+        planning=chain.planner,
+        encode=partial(_encode, chain, hand.executor),
+        simulator=simulator,
+        policy=ProfitShare(**settings.bidding.model_dump()),
+        submitter=desk,
+        settling=desk,
+        sink=sink,
+        landing=chain.landing,
+        report=report,
+        now_s=time.monotonic,
+        audit=partial(_audit, Auditor(chain.bookkeeper, chain.markets, chain.reader, settings.audit_accounts), settings.name),
+    )
 
 
 async def replay(settings: Settings, path: Path) -> Replayed:
@@ -196,54 +186,6 @@ def one_chain(settings: Settings) -> ChainSettings:
     if len(settings.chains) != 1:
         raise ConfigError(f"a recording is of one chain, but the config has {len(settings.chains)}")
     return settings.chains[0]
-
-
-async def open_hand(chain: Chain, live: bool) -> Hand:
-    """Live: the configured key and executor, which must exist and know us. Dry-run signs with a throwaway key, so that nothing it does can
-    meet what a live run left in the outbox, and makes up what is missing."""
-    settings = chain.settings
-    configured = await _key(settings, live)
-    key = configured if live and configured else throwaway_key()
-    signer = Signer(Secret(key.reveal().hex()))
-    wanted = settings.executor
-    if wanted is not None and wanted.address is not None:
-        return await _deployed(chain, signer, wanted.address, live)
-    if live:
-        raise ConfigError(f"chains.{settings.name}.executor.address: live needs a deployed executor; see `keeper deploy`")
-    beneficiary = (wanted.beneficiary if wanted else None) or signer.address
-    owner = (wanted.owner if wanted else None) or signer.address
-    code = from_hex(await chain.rpc.request("eth_call", {"data": hex_bytes(executor.deploy_data(owner, beneficiary, ()))}, "latest"))
-    placed = AccountOverride(code=code, storage={int(executor.operator_slot(signer.address), 16): 1})
-    return Hand(signer, PLACEHOLDER, beneficiary, {PLACEHOLDER: placed, signer.address: AccountOverride(balance_wei=DRY_BALANCE_WEI)})
-
-
-async def _key(settings: ChainSettings, live: bool) -> Key | None:
-    """Looked at in any mode: better a word now than on the day it goes live."""
-    if settings.signer is not None:
-        return await load_key(settings.signer, os.environ)
-    if live:
-        raise ConfigError(f"chains.{settings.name}.signer: live needs a key")
-    return None
-
-
-async def _deployed(chain: Chain, signer: Signer, address: Address, live: bool) -> Hand:
-    where = f"chains.{chain.settings.name}.executor.address"
-    if not await chain.reader.code(address):
-        raise ConfigError(f"{where}: no contract at {address}; see `keeper deploy`")
-    reads = [executor.beneficiary(address), executor.is_operator(address, signer.address)]
-    beneficiary, allowed = await chain.reader.calls(reads)
-    if beneficiary is None or allowed is None or len(beneficiary) != 32:
-        raise ConfigError(f"{where}: {address} is not an executor; see `keeper deploy`")
-    if live and not int.from_bytes(allowed):
-        raise ConfigError(f"{where}: {signer.address} is not an operator of {address}; its owner can add it")
-    role = AccountOverride(storage={int(executor.operator_slot(signer.address), 16): 1})
-    pretended = {} if live else {address: role, signer.address: AccountOverride(balance_wei=DRY_BALANCE_WEI)}
-    return Hand(signer, address, Address("0x" + beneficiary[-20:].hex()), pretended)
-
-
-async def _require_funds(chain: Chain, address: Address) -> None:
-    if not int(await chain.rpc.request("eth_getBalance", address, "latest"), 16):
-        raise Halt(f"chains.{chain.settings.name}.signer: {address} has no eth to pay for gas: send it some")
 
 
 def _engine(chain: Chain, database: Database, hand: Hand, live: bool, doubt: Doubt) -> TxEngine:
@@ -336,6 +278,3 @@ class _Report:
         health.touch(self._settings.data_dir)
         for listener in self._listeners.block:
             listener(self._chain.settings.name, report)
-
-
-__all__ = ["Hand", "Listeners", "open_hand", "open_pipeline", "run"]

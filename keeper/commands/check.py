@@ -17,8 +17,8 @@ from keeper.chain.rpc import Rpc
 from keeper.commands.progress import backfill_progress
 from keeper.config import Settings
 from keeper.config.settings import ChainSettings
-from keeper.daemon import open_hand
 from keeper.errors import ConfigError, KeeperError
+from keeper.execution.hand import open_hand
 from keeper.execution.keys import load_key
 from keeper.ledger.schema import LEDGER_FILE
 from keeper.storage.database import check as check_file
@@ -167,7 +167,7 @@ def _watched(chain: Chain) -> list[Row]:
 async def _executor(settings: Settings, chain: Chain) -> Row:
     live = settings.mode == "live"
     try:
-        hand = await open_hand(chain, live)
+        hand = await open_hand(chain.settings, chain.rpc, chain.reader, live)
     except KeeperError as error:
         return _row("executor", False, str(error), "correct [chains.executor], or deploy one with `keeper deploy`")
     return _row("executor", True, hand.executor if live else f"{hand.executor} (dry-run)", "")

@@ -1,0 +1,80 @@
+"""Who acts: the signer, the executor, and what must be pretended for a dry run."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from keeper.chain.rpc import Rpc
+from keeper.chain.wire import AccountOverride, from_hex, hex_bytes
+from keeper.config.settings import ChainSettings
+from keeper.errors import ConfigError, Halt
+from keeper.execution import executor
+from keeper.execution.keys import Key, load_key, throwaway_key
+from keeper.execution.signer import Signer
+from keeper.ports import Reader
+from keeper.secret import Secret
+from keeper.types import Address
+
+PLACEHOLDER = Address("0x" + "ee" * 20)
+"""Where dry-run puts an executor that is not deployed."""
+
+DRY_BALANCE_WEI = 10**21
+
+
+@dataclass(frozen=True, slots=True)
+class Hand:
+    """`overrides`: state to simulate with, empty when live."""
+
+    signer: Signer
+    executor: Address
+    beneficiary: Address
+    overrides: Mapping[Address, AccountOverride]
+
+
+async def open_hand(settings: ChainSettings, rpc: Rpc, reader: Reader, live: bool) -> Hand:
+    """Live: the configured key and executor, which must exist and know us. Dry-run signs with a throwaway key, so that nothing it does can
+    meet what a live run left in the outbox, and makes up what is missing."""
+    configured = await _key(settings, live)
+    key = configured if live and configured else throwaway_key()
+    signer = Signer(Secret(key.reveal().hex()))
+    wanted = settings.executor
+    if wanted is not None and wanted.address is not None:
+        return await _deployed(f"chains.{settings.name}.executor.address", reader, signer, wanted.address, live)
+    if live:
+        raise ConfigError(f"chains.{settings.name}.executor.address: live needs a deployed executor; see `keeper deploy`")
+    beneficiary = (wanted.beneficiary if wanted else None) or signer.address
+    owner = (wanted.owner if wanted else None) or signer.address
+    code = from_hex(await rpc.request("eth_call", {"data": hex_bytes(executor.deploy_data(owner, beneficiary, ()))}, "latest"))
+    placed = AccountOverride(code=code, storage={int(executor.operator_slot(signer.address), 16): 1})
+    return Hand(signer, PLACEHOLDER, beneficiary, {PLACEHOLDER: placed, signer.address: AccountOverride(balance_wei=DRY_BALANCE_WEI)})
+
+
+async def _key(settings: ChainSettings, live: bool) -> Key | None:
+    """Looked at in any mode: better a word now than on the day it goes live."""
+    if settings.signer is not None:
+        return await load_key(settings.signer, os.environ)
+    if live:
+        raise ConfigError(f"chains.{settings.name}.signer: live needs a key")
+    return None
+
+
+async def _deployed(where: str, reader: Reader, signer: Signer, address: Address, live: bool) -> Hand:
+    if not await reader.code(address):
+        raise ConfigError(f"{where}: no contract at {address}; see `keeper deploy`")
+    reads = [executor.beneficiary(address), executor.is_operator(address, signer.address)]
+    beneficiary, allowed = await reader.calls(reads)
+    if beneficiary is None or allowed is None or len(beneficiary) != 32:
+        raise ConfigError(f"{where}: {address} is not an executor; see `keeper deploy`")
+    if live and not int.from_bytes(allowed):
+        raise ConfigError(f"{where}: {signer.address} is not an operator of {address}; its owner can add it")
+    role = AccountOverride(storage={int(executor.operator_slot(signer.address), 16): 1})
+    pretended = {} if live else {address: role, signer.address: AccountOverride(balance_wei=DRY_BALANCE_WEI)}
+    return Hand(signer, address, Address("0x" + beneficiary[-20:].hex()), pretended)
+
+
+async def require_funds(settings: ChainSettings, rpc: Rpc, address: Address) -> None:
+    """Raises Halt: without ether nothing can be sent."""
+    if not int(await rpc.request("eth_getBalance", address, "latest"), 16):
+        raise Halt(f"chains.{settings.name}.signer: {address} has no eth to pay for gas: send it some")
