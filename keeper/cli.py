@@ -245,7 +245,7 @@ def why(
     settings = _settings(config)
     from keeper.commands.why import why as command
 
-    _print(command(settings, address, market=market), as_json)
+    _print(command(settings, address, market=market), as_json, ("market", "block", "kind", "text"))
 
 
 @app.command(rich_help_panel="Ask it")

@@ -237,7 +237,13 @@ async def _audit(auditor: Auditor, chain: str) -> None:
     try:
         for found in await auditor.run():
             _log.error(
-                "market_diverged", chain=chain, market=found.market, account=found.account, expected=found.expected, found=found.found
+                "market_diverged",
+                chain=chain,
+                market=found.market,
+                block=found.block,
+                account=found.account,
+                expected=found.expected,
+                found=found.found,
             )
     except Transient as away:
         _log.debug("audit_postponed", chain=chain, reason=str(away))

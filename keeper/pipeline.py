@@ -127,8 +127,9 @@ class Pipeline:
             async with self._turn:
                 await self._parts.books.advance(update)  # feed, book
             await self._parts.sink.record(await self._parts.settling.settle(update))  # settle
-            self._woken.set()
-            await self._parts.audit()
+            if update.newest:
+                self._woken.set()
+                await self._parts.audit()
 
     async def _work(self, blocks: int | None) -> None:
         done = 0

@@ -101,10 +101,12 @@ class Block:
 
 @dataclass(frozen=True, slots=True)
 class ChainUpdate:
-    """One step of the chain: first undo these blocks (newest first), then apply those (oldest first)."""
+    """One step of the chain: first undo these blocks (newest first), then apply those (oldest first). `newest`: this is where the chain
+    stands; otherwise more steps follow at once."""
 
     undo: tuple[Head, ...]
     blocks: tuple[Block, ...]
+    newest: bool = True
 
 
 # --- risk ---------------------------------------------------------------------------------------------------------
@@ -335,7 +337,7 @@ class Verdict(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """The end of one candidate, with its reason. `block`: the one it was meant to land in."""
+    """The end of one candidate, with its reason. `block`: the one it was meant to land in; `net_wei`: what a plan was to net after gas."""
 
     block: int
     market: str
@@ -345,3 +347,4 @@ class Outcome:
     health_factor_wad: int = 0
     tx: Hash | None = None
     detail: str = ""
+    net_wei: int = 0

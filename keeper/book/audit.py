@@ -1,6 +1,7 @@
 """Sampled reconciliation: a few accounts per head, compared with what the contract itself says of them at that block.
 
-A difference is a defect of ours, never corrected in silence: the market is marked as diverged, durably, and no longer traded.
+A difference is a defect of ours, never corrected in silence: the market is marked as diverged, durably, and no longer traded. But nodes
+are known to answer a question about one block from the next one's state, so it takes some heads in a row at which an account differs.
 """
 
 from __future__ import annotations
@@ -13,6 +14,8 @@ from keeper.book.bookkeeper import Bookkeeper
 from keeper.book.state import DIVERGED
 from keeper.ports import Market, Reader
 from keeper.types import Address, Audit, Head
+
+HEADS_TO_CONFIRM = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,13 +30,14 @@ class Divergence:
 
 
 class Auditor:
-    """Looks at `count` accounts of each head, drawn by the block's hash."""
+    """Looks at `count` accounts of each head, drawn by the block's hash, and at all suspects."""
 
     def __init__(self, bookkeeper: Bookkeeper, markets: Sequence[Market], reader: Reader, count: int) -> None:
         self._bookkeeper, self._markets, self._reader, self._count = bookkeeper, tuple(markets), reader, count
+        self._suspects: dict[tuple[str, Address], tuple[int, int]] = {}
 
     async def run(self) -> list[Divergence]:
-        """Compare, and mark the markets that differ. Raises Transient when the node is away."""
+        """Compare; returns what has differed often enough, its market marked. Raises Transient when the node is away."""
         book = self._bookkeeper.book
         head = book.head
         if head is None or not self._count:
@@ -46,13 +50,22 @@ class Auditor:
             for (market, account), audit, reply in zip(drawn, audits, replies, strict=True)
             if (different := _different(audit, reply))
         ]
-        await self._bookkeeper.note([(DIVERGED, (item.market,), 1) for item in found])
-        return found
+        self._suspects = {(item.market, item.account): self._once_more(item) for item in found}
+        confirmed = [item for item in found if self._suspects[item.market, item.account][0] >= HEADS_TO_CONFIRM]
+        await self._bookkeeper.note([(DIVERGED, (item.market,), 1) for item in confirmed])
+        return confirmed
+
+    def _once_more(self, item: Divergence) -> tuple[int, int]:
+        """(heads in a row at which it differed, the newest of them)"""
+        heads, newest = self._suspects.get((item.market, item.account), (0, -1))
+        return heads + (item.block > newest), item.block
 
     def _draw(self, head: Head) -> list[tuple[Market, Address]]:
         view = self._bookkeeper.book.tables
         known = [(market, account) for market in self._markets for account in sorted(market.accounts(view))]
-        return random.Random(head.hash).sample(known, min(self._count, len(known)))
+        drawn = random.Random(head.hash).sample(known, min(self._count, len(known)))
+        suspects = [(market, account) for market in self._markets for name, account in self._suspects if name == market.name]
+        return [*suspects, *(one for one in drawn if one not in suspects)]
 
 
 def _different(audit: Audit, reply: bytes | None) -> tuple[dict[int, int], dict[int, int]] | None:

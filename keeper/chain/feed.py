@@ -128,7 +128,7 @@ class ChainFeed:
         ancestor = heads[0].parent_hash if heads else target.hash
         undo = self._branch.move(ancestor, heads)
         self._doubts = 0
-        return ChainUpdate(undo, blocks)
+        return ChainUpdate(undo, blocks, newest=not heads or heads[-1].hash == target.hash)
 
     async def _blocks(self, heads: Sequence[Head], wanted: Collection[LogFilter]) -> tuple[Block, ...]:
         if not heads:

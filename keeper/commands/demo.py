@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import AbstractContextManager, nullcontext, suppress
 from dataclasses import dataclass, field
 from typing import Any
 
 from keeper.commands.deploy import deploy
+from keeper.commands.output import emit
 from keeper.commands.run import until_stopped
 from keeper.config import Settings, load
 from keeper.daemon import Listeners, run
@@ -26,6 +27,8 @@ from keeper.types import Outcome, Verdict
 BLOCK_TIME_S = 0.3
 QUIET_BLOCKS = 2
 """Blocks without a price move after each step, so that what was planned on is what is met."""
+
+COLUMNS = ("block", "market", "account", "pair", "result", "predicted_profit", "realised_profit", "profit_token", "net_eth_wei")
 
 STEPS = {"calm": 2, "crash": 12, "recovery": 4}
 SETTLE_BLOCKS = 3
@@ -49,7 +52,7 @@ class Story:
         self.settled += settled
 
 
-async def demo(keep: bool, dry_run: bool, accounts: int, seed: int, as_json: bool) -> list[dict[str, Any]]:
+async def demo(keep: bool, dry_run: bool, accounts: int, seed: int, as_json: bool) -> list[dict[str, Any]] | None:
     """Runs to the end of the market's story and reports; one row a liquidation. Raises Halt when the accounts do not add up."""
     setup("error")
     options = DevnetOptions(accounts=accounts, seed=seed, block_time_s=BLOCK_TIME_S)
@@ -59,12 +62,14 @@ async def demo(keep: bool, dry_run: bool, accounts: int, seed: int, as_json: boo
         names = {address: name.removeprefix("token.") for name, address in net.addresses.items() if name.startswith("token.")}
         view = View(f"keeper demo, {'dry-run' if dry_run else 'live'}", names)
         with _shown(view, as_json):
-            await play(net, settings, not dry_run, story, view)
+            await play(net, settings, not dry_run, story, view, seed, _phase_of(as_json))
         rows = [_row(item, names) for item in story.settled] or [_dry_row(outcome) for outcome in story.dry.values()]
         _conclude(story, dry_run)
-        if keep:
-            await _keep(net, settings, not dry_run)
-    return rows
+        if not keep:
+            return rows
+        await emit(rows, as_json, () if dry_run else COLUMNS)
+        await _keep(net, settings, not dry_run)
+    return None
 
 
 async def ready_settings(net: Devnet, dry_run: bool) -> Settings:
@@ -78,7 +83,9 @@ async def ready_settings(net: Devnet, dry_run: bool) -> Settings:
     return load(net.config, {})
 
 
-async def play(net: Devnet, settings: Settings, live: bool, story: Story, view: View) -> None:
+async def play(
+    net: Devnet, settings: Settings, live: bool, story: Story, view: View, seed: int = 1, tell: Callable[[str], None] = lambda phase: None
+) -> None:
     ready = asyncio.Event()
 
     def block(chain: str, report: BlockReport) -> None:
@@ -86,7 +93,7 @@ async def play(net: Devnet, settings: Settings, live: bool, story: Story, view: 
 
     listeners = Listeners((story.block, view.block, block), (story.outcomes, view.outcomes), (story.took, view.settled))
     keeper = asyncio.create_task(run(settings, live, listeners=listeners))
-    market = asyncio.create_task(_market(net, ready, view))
+    market = asyncio.create_task(_market(net, ready, view, seed, tell))
     try:
         await asyncio.wait({keeper, market}, return_when=asyncio.FIRST_COMPLETED)
         if keeper.done():
@@ -100,16 +107,18 @@ async def play(net: Devnet, settings: Settings, live: bool, story: Story, view: 
                 await task
 
 
-async def _market(net: Devnet, ready: asyncio.Event, view: View) -> None:
+async def _market(net: Devnet, ready: asyncio.Event, view: View, seed: int, tell: Callable[[str], None]) -> None:
     """Calm, crash, recovery; then a few blocks for what is still on its way."""
     prices = await net.prices()
     view.prices(prices)
     await ready.wait()
     for kind, steps in STEPS.items():
         view.phase(kind)
-        moves = path(kind, steps, 1, await net.prices())
+        tell(kind)
+        moves = path(kind, steps, seed, await net.prices())
         await drive(net, moves, lambda block, now: view.prices(now), QUIET_BLOCKS)
     view.phase("settling")
+    tell("settling")
     for _ in range(SETTLE_BLOCKS):
         await net.next_block()
 
@@ -130,6 +139,12 @@ def _shown(view: View, as_json: bool) -> AbstractContextManager[Any]:
     return Live(view, refresh_per_second=8)
 
 
+def _phase_of(as_json: bool) -> Callable[[str], None]:
+    """Where there is no live view, the story is told on stderr."""
+    live_view = sys.stdout.isatty() and not as_json
+    return lambda phase: None if live_view else _say(f"market: {phase}")
+
+
 def _row(item: Settled, names: Mapping[Any, str]) -> dict[str, Any]:
     plan = item.landed.plan
     return {
@@ -147,20 +162,28 @@ def _row(item: Settled, names: Mapping[Any, str]) -> dict[str, Any]:
         "gas_used": item.landed.gas_used,
         "net_eth_wei": item.net_wei,
         "foreign": list(item.foreign),
+        "gains": {names.get(token, token): amount for token, amount in item.gains.items()},
     }
 
 
 def _dry_row(outcome: Outcome) -> dict[str, Any]:
-    return {"block": outcome.block, "market": outcome.market, "account": outcome.account, "result": str(outcome.verdict)}
+    return {
+        "block": outcome.block,
+        "market": outcome.market,
+        "account": outcome.account,
+        "result": str(outcome.verdict),
+        "net_eth_wei": outcome.net_wei,
+    }
 
 
 def _conclude(story: Story, dry_run: bool) -> None:
     """Say how it ended on stderr, and refuse to call it well if it was not."""
     won = [item for item in story.settled if item.verdict is Verdict.WON]
-    exact = [item for item in won if item.predicted_profit == item.realised_profit]
+    exact = [item for item in won if item.exact]
     left = ", ".join(f"{outcome.account[:10]}… {outcome.reason}" for outcome in list(story.left.values())[:6]) or "none"
     if dry_run:
-        _say(f"{len(story.dry)} accounts would have been liquidated; nothing was sent")
+        best = sum(outcome.net_wei for outcome in story.dry.values()) / 10**18
+        _say(f"{len(story.dry)} accounts would have been liquidated; nothing was sent. As last planned they net {best:+.4f} eth after gas")
         if story.settled or not story.dry:
             raise Halt("a dry run must decide on something, and send nothing")
         return

@@ -42,4 +42,5 @@ async def _rows(settings: Settings, limit: int | None) -> AsyncIterator[dict[str
                 "gas_paid_wei": row.gas_paid_wei,
                 "net_eth_wei": row.net_eth_wei,
                 "foreign": list(row.foreign),
+                "gains": row.gains,
             }

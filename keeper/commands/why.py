@@ -129,6 +129,7 @@ async def _decisions(settings: Settings, chain: str, address: Address, only: str
         await database.close()
     for outcome in sorted(outcomes, key=lambda outcome: outcome.block):
         if only in (None, outcome.market):
-            text = " ".join(part for part in (str(outcome.verdict), outcome.reason, outcome.detail) if part)
+            net = f"net {decimal(outcome.net_wei, 18, 6)} eth" if outcome.net_wei else ""
+            text = " ".join(part for part in (str(outcome.verdict), outcome.reason, outcome.detail, net) if part)
             decided = {"decision": str(outcome.verdict), "reason": outcome.reason, "tx": outcome.tx, "text": text}
             yield {"kind": "decision", "market": outcome.market, "account": address, "block": outcome.block, **decided}

@@ -80,7 +80,12 @@ class Desk:
     def _intent(self, job: Job, landing: Landing) -> Intent:
         prediction = job.prediction
         plan = prediction.plan
-        note = {"plan": dump_plan(plan), "gas": job.simulation.gas_used, "floor": str(floor_of(prediction))}
+        note = {
+            "plan": dump_plan(plan),
+            "gas": job.simulation.gas_used,
+            "floor": str(floor_of(prediction)),
+            "net": str(_net_wei(job, landing)),
+        }
         return Intent(
             to=self._executor,
             data=job.data,
@@ -185,6 +190,11 @@ def _filler_row(item: Resolved, head: Head) -> LedgerRow:
     )
 
 
+def _net_wei(job: Job, landing: Landing) -> int:
+    """What the plan nets if it lands in that block at this bid."""
+    return job.prediction.value_wei - job.simulation.gas_used * (landing.base_fee_wei + job.bid.priority_fee_wei)
+
+
 def _outcome(job: Job, landing: Landing, verdict: Verdict, reason: str) -> Outcome:
     plan = job.prediction.plan
     return Outcome(landing.number, plan.market, plan.account, verdict, reason)
@@ -199,12 +209,26 @@ def _sent_outcome(submission: Submission) -> Outcome:
 
 def _ended_outcome(submission: Submission, verdict: Verdict, reason: str) -> Outcome:
     return Outcome(
-        submission.created_block, submission.market, submission.account, verdict, str(reason), tx=submission.tx, detail=submission.detail
+        submission.created_block,
+        submission.market,
+        submission.account,
+        verdict,
+        str(reason),
+        tx=submission.tx,
+        detail="" if submission.detail == DRY else submission.detail,
+        net_wei=0 if submission.is_cancel else int(_note(submission).get("net", 0)),
     )
 
 
 def _settled_outcome(result: Settled, submission: Submission) -> Outcome:
-    detail = f"block {result.head.number}: profit {result.realised_profit}, net {result.net_wei} wei"
+    detail = f"in block {result.head.number}"
     return Outcome(
-        submission.created_block, submission.market, submission.account, result.verdict, result.reason, tx=submission.tx, detail=detail
+        submission.created_block,
+        submission.market,
+        submission.account,
+        result.verdict,
+        result.reason,
+        tx=submission.tx,
+        detail=detail,
+        net_wei=result.net_wei,
     )

@@ -29,7 +29,7 @@ REORGED_OUT = "reorged_out"
 @dataclass(frozen=True, slots=True)
 class LedgerRow:
     """One landed transaction. Profits in the smallest unit of `profit_token`; `foreign`: other people's transactions between ours and the
-    state it was planned on; `net_eth_wei`: the profit's worth less the gas paid."""
+    state it was planned on; `gains`: every token the beneficiary received, the profit included; `net_eth_wei`: their worth less the gas."""
 
     tx: Hash
     block: int
@@ -46,6 +46,7 @@ class LedgerRow:
     net_eth_wei: int
     timestamp_s: int
     foreign: tuple[Hash, ...] = ()
+    gains: dict[Address, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,7 +153,7 @@ def total(rows: Iterable[LedgerRow]) -> Totals:
 
 def _record_statement() -> Any:
     statement = upsert(OUTCOMES)
-    news = {name: statement.excluded[name] for name in ("verdict", "reason", "health_factor_wad", "tx", "detail")}
+    news = {name: statement.excluded[name] for name in ("verdict", "reason", "health_factor_wad", "tx", "detail", "net_wei")}
     new, old = statement.excluded.verdict, OUTCOMES.c.verdict
     sent = (new != literal_column(f"'{Verdict.SKIPPED}'")) & (new != literal_column(f"'{Verdict.DRY}'"))
     unsent_before = (old == literal_column(f"'{Verdict.SKIPPED}'")) | (old == literal_column(f"'{Verdict.DRY}'"))
@@ -197,16 +198,20 @@ def _negative(row: LedgerRow) -> LedgerRow:
         gas_predicted_wei=-row.gas_predicted_wei,
         gas_paid_wei=-row.gas_paid_wei,
         net_eth_wei=-row.net_eth_wei,
+        gains={token: -amount for token, amount in row.gains.items()},
     )
 
 
 def _columns(row: LedgerRow) -> dict[str, Any]:
-    return {**{name: getattr(row, name) for name in _NAMES}, "foreign": orjson.dumps(row.foreign).decode()}
+    gains = {token: str(amount) for token, amount in row.gains.items()}
+    texts = {"foreign": orjson.dumps(row.foreign).decode(), "gains": orjson.dumps(gains).decode()}
+    return {**{name: getattr(row, name) for name in _NAMES}, **texts}
 
 
 def _ledger_row(row: Any) -> LedgerRow:
     values = {name: getattr(row, name) for name in _NAMES}
-    return LedgerRow(**{**values, "foreign": tuple(orjson.loads(row.foreign))})
+    gains = {Address(token): int(amount) for token, amount in orjson.loads(row.gains).items()}
+    return LedgerRow(**{**values, "foreign": tuple(orjson.loads(row.foreign)), "gains": gains})
 
 
 def _outcome_row(outcome: Outcome) -> dict[str, Any]:

@@ -48,6 +48,7 @@ OUTCOMES = Table(
     Column("health_factor_wad", Integer256, nullable=False),
     Column("tx", Text),
     Column("detail", Text, nullable=False),
+    Column("net_wei", Integer256, nullable=False),
     UniqueConstraint("account", "block", "market"),
 )
 
@@ -70,6 +71,7 @@ LEDGER = Table(
     Column("gas_paid_wei", Integer256, nullable=False),
     Column("net_eth_wei", Integer256, nullable=False),
     Column("foreign", Text, nullable=False),
+    Column("gains", Text, nullable=False),
     Column("timestamp_s", Integer, nullable=False),
 )
 

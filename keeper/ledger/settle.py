@@ -54,6 +54,12 @@ class Settled:
     gas_paid_wei: int
     net_wei: int
     foreign: tuple[Hash, ...] = field(default=())
+    predicted_gains: Mapping[Address, int] = field(default_factory=dict)
+
+    @property
+    def exact(self) -> bool:
+        """Every token the beneficiary received is what was predicted, to the wei."""
+        return self.predicted_profit == self.realised_profit and _some(self.predicted_gains) == _some(self.gains)
 
     @property
     def unpredicted(self) -> bool:
@@ -79,6 +85,7 @@ def row_of(settled: Settled) -> LedgerRow:
         net_eth_wei=settled.net_wei,
         timestamp_s=head.timestamp_s,
         foreign=settled.foreign,
+        gains=dict(settled.gains),
     )
 
 
@@ -137,6 +144,7 @@ class Settler:
             gas_paid_wei=paid,
             net_wei=self._worth_wei(item.plan, gains, state) - paid,
             foreign=foreign,
+            predicted_gains=prediction.gains if prediction and item.succeeded else {},
         )
 
     def _predict(self, plan: Plan, head: Head, state: Overlay | None) -> tuple[Prediction | None, str]:
@@ -158,6 +166,10 @@ class Settler:
             with suppress(Skip):
                 worth += self._predictor.value_wei(market, view, token, amount)
         return worth
+
+
+def _some(gains: Mapping[Address, int]) -> dict[Address, int]:
+    return {token: amount for token, amount in gains.items() if amount}
 
 
 def _verdict(item: Landed, prediction: Prediction | None, why_not: str) -> tuple[Verdict, str]:

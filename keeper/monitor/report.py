@@ -74,4 +74,5 @@ class Reporter:
             reason=outcome.reason,
             tx=outcome.tx,
             detail=outcome.detail,
+            net_wei=outcome.net_wei,
         )

@@ -97,7 +97,7 @@ class View:
     def _row(self, item: Settled) -> tuple[RenderableType, ...]:
         plan = item.landed.plan
         pair = f"{self._symbol(plan.debt_token)} ← {self._symbol(plan.collateral_token)}"
-        verdict = Text("yes" if item.predicted_profit == item.realised_profit else "NO", "green")
+        verdict = Text("yes", "green") if item.exact else Text("NO", "bold red")
         if item.verdict is not Verdict.WON:
             verdict = Text(f"{item.verdict}: {item.reason}", STYLES.get(item.verdict, ""))
         net = Text(f"{item.net_wei / 10**18:+.5f}", "green" if item.net_wei > 0 else "red")
@@ -105,7 +105,8 @@ class View:
 
     def _totals(self) -> Text:
         if self._dry:
-            return Text(f"{len(self._dry)} accounts would have been liquidated; nothing was sent", "cyan")
+            net = sum(outcome.net_wei for outcome in self._dry.values()) / 10**18
+            return Text(f"{len(self._dry)} accounts would have been liquidated, netting {net:+.4f} eth; nothing was sent", "cyan")
         won = [item for item in self._settled if item.verdict is Verdict.WON]
         net = sum(item.net_wei for item in self._settled) / 10**18
         lost = len(self._settled) - len(won)

@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 from keeper.app import Chain, open_chain
-from keeper.book.audit import Auditor
+from keeper.book.audit import HEADS_TO_CONFIRM, Auditor
 from keeper.book.state import DIVERGED
 from keeper.config import Settings, load
 from keeper.devnet import Devnet
@@ -43,7 +43,13 @@ async def test_one_wrong_wei_stops_trading_that_market_alone_and_survives_a_rest
         key, victim = next((key, Address(str(key[1]))) for key in chain.view.keys(f"{wrong.name}/debt"))
         owed = chain.view.get(f"{wrong.name}/debt", key)
         chain.book.tables.put(f"{wrong.name}/debt", key, owed + 10**24)
-        found = await auditor(chain).run()
+        judge = auditor(chain)
+        for _ in range(HEADS_TO_CONFIRM - 1):
+            assert await judge.run() == []
+            assert await judge.run() == [], "the same head counts once"
+            await net.mine()
+            await chain.catch_up()
+        found = await judge.run()
         assert {(item.market, item.account) for item in found} == {(wrong.name, victim)}
         assert all(item.expected != item.found for item in found)
     async with opened(settings) as chain:
@@ -53,6 +59,23 @@ async def test_one_wrong_wei_stops_trading_that_market_alone_and_survives_a_rest
         plans, rejected = chain.planner.block(candidates, chain.view, landing)
         assert {item.reason for item in rejected if item.candidate.market_name == wrong.name} == {"market_diverged"}
         assert {plan.plan.market for plan in plans} == {right.name}
+
+
+async def test_a_suspicion_that_a_later_head_does_not_confirm_is_forgotten(net: Devnet, tmp_path: Path) -> None:
+    async with opened(load(net.config, {"KEEPER_DATA_DIR": str(tmp_path)})) as chain:
+        market, judge = chain.markets[0], auditor(chain)
+        key = next(iter(chain.view.keys(f"{market.name}/debt")))
+        owed = chain.book.tables.put(f"{market.name}/debt", key, 10**30)
+        for _ in range(HEADS_TO_CONFIRM - 1):
+            assert await judge.run() == []
+            await net.mine()
+            await chain.catch_up()
+        chain.book.tables.put(f"{market.name}/debt", key, owed)
+        for _ in range(HEADS_TO_CONFIRM + 1):
+            await net.mine()
+            await chain.catch_up()
+            assert await judge.run() == []
+        assert chain.view.get(DIVERGED, (market.name,)) == 0
 
 
 async def test_a_sample_is_of_the_size_asked_for_and_zero_asks_nothing(net: Devnet, tmp_path: Path) -> None:

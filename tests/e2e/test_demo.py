@@ -21,6 +21,6 @@ async def test_after_the_demo_no_call_of_the_executor_earns_more_than_its_gas() 
     assert report.profitable == []
     assert len(story.settled) > 20
     for item in story.settled:
-        assert item.predicted_profit == item.realised_profit
+        assert item.exact
         assert abs(item.gas_paid_wei - item.gas_predicted_wei) * 100 <= 3 * item.gas_predicted_wei
         assert item.foreign == ()
