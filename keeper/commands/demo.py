@@ -136,7 +136,7 @@ def _shown(view: View, as_json: bool) -> AbstractContextManager[Any]:
         return nullcontext()
     from rich.live import Live
 
-    return Live(view, refresh_per_second=8)
+    return Live(view, refresh_per_second=8, vertical_overflow="crop")
 
 
 def _phase_of(as_json: bool) -> Callable[[str], None]:

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 
 from rich.box import SIMPLE_HEAD
 from rich.columns import Columns
-from rich.console import Group, RenderableType
+from rich.console import Console, ConsoleOptions, Group, RenderableType, RenderResult
 from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
@@ -16,7 +16,10 @@ from keeper.ledger.settle import Settled
 from keeper.pipeline import BlockReport
 from keeper.types import Address, Outcome, Verdict
 
-ROWS = 14
+FRAME_LINES = 22
+"""Lines of the view that are not transactions: the rest of the terminal's height is theirs."""
+
+WIDE = 110
 STYLES = {Verdict.WON: "green", Verdict.DRY: "cyan", Verdict.PENDING: "yellow", Verdict.LOST: "magenta", Verdict.REVERTED: "red"}
 
 
@@ -54,9 +57,11 @@ class View:
 
     # --- what is seen
 
-    def __rich__(self) -> RenderableType:
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
         head = Columns([self._price_table(), self._funnel()], padding=(0, 4))
-        return Panel(Group(head, self._transactions(), self._totals()), title=self._headline(), title_align="left", padding=(0, 1))
+        rows = max(3, console.height - FRAME_LINES)
+        body = Group(self._totals(), head, self._transactions(rows, console.width >= WIDE))
+        yield Panel(body, title=self._headline(), title_align="left", padding=(0, 1))
 
     def _headline(self) -> str:
         block = f"block {self._report.head.number}" if self._report else "starting"
@@ -84,24 +89,27 @@ class View:
             table.add_row("head to sent", f"{self._report.seconds * 1000:.0f} ms")
         return table
 
-    def _transactions(self) -> Table:
+    def _transactions(self, rows: int, wide: bool) -> Table:
+        """The newest first; a narrow terminal does without the way of funding."""
         table = Table(box=SIMPLE_HEAD, pad_edge=False, expand=True)
-        for name, justify in (("block", "right"), ("market", "left"), ("account", "left"), ("repaid ← seized", "left"), ("with", "left")):
-            table.add_column(name, justify=justify)  # type: ignore[arg-type]
-        table.add_column("net eth", justify="right")
-        table.add_column("predicted = realised")
-        for item in self._settled[-ROWS:]:
-            table.add_row(*self._row(item))
+        table.add_column("block", justify="right")
+        for name in ("market", "account", "repaid ← seized", *(["with"] if wide else [])):
+            table.add_column(name, no_wrap=True)
+        table.add_column("net eth", justify="right", no_wrap=True)
+        table.add_column("exact", no_wrap=True)
+        for item in self._settled[: -rows - 1 : -1]:
+            table.add_row(*self._row(item, wide))
         return table
 
-    def _row(self, item: Settled) -> tuple[RenderableType, ...]:
+    def _row(self, item: Settled, wide: bool) -> tuple[RenderableType, ...]:
         plan = item.landed.plan
         pair = f"{self._symbol(plan.debt_token)} ← {self._symbol(plan.collateral_token)}"
         verdict = Text("yes", "green") if item.exact else Text("NO", "bold red")
         if item.verdict is not Verdict.WON:
             verdict = Text(f"{item.verdict}: {item.reason}", STYLES.get(item.verdict, ""))
         net = Text(f"{item.net_wei / 10**18:+.5f}", "green" if item.net_wei > 0 else "red")
-        return str(item.head.number), plan.market, plan.account[:10] + "…", pair, str(plan.funding.kind), net, verdict
+        way = (str(plan.funding.kind),) if wide else ()
+        return str(item.head.number), plan.market, plan.account[:10] + "…", pair, *way, net, verdict
 
     def _totals(self) -> Text:
         if self._dry:
