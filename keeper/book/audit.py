@@ -38,6 +38,14 @@ class Auditor:
 
     async def run(self) -> list[Divergence]:
         """Compare; returns what has differed often enough, its market marked. Raises Transient when the node is away."""
+        found = await self.differences()
+        self._suspects = {(item.market, item.account): self._once_more(item) for item in found}
+        confirmed = [item for item in found if self._suspects[item.market, item.account][0] >= HEADS_TO_CONFIRM]
+        await self._bookkeeper.note([(DIVERGED, (item.market,), 1) for item in confirmed])
+        return confirmed
+
+    async def differences(self) -> list[Divergence]:
+        """Where the accounts drawn at this head differ from the chain now. Raises Transient when the node is away."""
         book = self._bookkeeper.book
         head = book.head
         if head is None or not self._count:
@@ -45,15 +53,11 @@ class Auditor:
         drawn = self._draw(head)
         audits = [market.audit(book.tables, account, head.timestamp_s) for market, account in drawn]
         replies = await self._reader.calls([audit.read for audit in audits], head.hash)
-        found = [
+        return [
             Divergence(market.name, account, head.number, *different)
             for (market, account), audit, reply in zip(drawn, audits, replies, strict=True)
             if (different := _different(audit, reply))
         ]
-        self._suspects = {(item.market, item.account): self._once_more(item) for item in found}
-        confirmed = [item for item in found if self._suspects[item.market, item.account][0] >= HEADS_TO_CONFIRM]
-        await self._bookkeeper.note([(DIVERGED, (item.market,), 1) for item in confirmed])
-        return confirmed
 
     def _once_more(self, item: Divergence) -> tuple[int, int]:
         """(heads in a row at which it differed, the newest of them)"""

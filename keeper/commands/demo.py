@@ -124,8 +124,10 @@ async def _market(net: Devnet, ready: asyncio.Event, view: View, seed: int, tell
 
 
 async def _keep(net: Devnet, settings: Settings, live: bool) -> None:
-    _say(f"the devnet and the keeper stay up; rpc {net.rpc}, config {net.config}; stop with Ctrl-C")
-    await until_stopped(run(settings, live))
+    def ready() -> None:
+        _say(f"the devnet and the keeper stay up; rpc {net.rpc}, config {net.config}; stop with Ctrl-C")
+
+    await until_stopped(run(settings, live), ready)
 
 
 # --- what is told -------------------------------------------------------------------------------------------------

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import signal
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from pathlib import Path
 from typing import Any
 
@@ -30,8 +30,8 @@ async def run(settings: Settings, live: bool = False, blocks: int | None = None,
             tape.close()
 
 
-async def until_stopped(work: Coroutine[Any, Any, None]) -> None:
-    """Run until done or signalled; a signal is a clean end."""
+async def until_stopped(work: Coroutine[Any, Any, None], ready: Callable[[], None] = lambda: None) -> None:
+    """Run until done or signalled; a signal is a clean end. `ready` is called once a signal would be."""
     task = asyncio.create_task(work)
     loop = asyncio.get_running_loop()
     stopped = False
@@ -43,6 +43,7 @@ async def until_stopped(work: Coroutine[Any, Any, None]) -> None:
 
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop)
+    ready()
     try:
         await task
     except asyncio.CancelledError:

@@ -150,7 +150,7 @@ def cells(book: Book) -> Cells:
 
 async def assert_true(chain: Chain, settings: Settings) -> None:
     """The book says what a book made from nothing says, and what the chain says of every account."""
-    assert await Auditor(chain.bookkeeper, chain.markets, chain.reader, EVERYBODY).run() == []
+    assert await Auditor(chain.bookkeeper, chain.markets, chain.reader, EVERYBODY).differences() == []
     assert all(len(list(market.accounts(chain.view))) > 10 for market in chain.markets)
     assert all(len(venue.pools(chain.view)) >= 8 for venue in chain.venues)
     async with in_step(settings.model_copy(update={"data_dir": settings.data_dir / "fresh"})) as other:

@@ -258,7 +258,8 @@ async def test_a_reader_that_goes_away_ends_the_command_in_silence(folder: MakeF
 
 SCAN = "adapter market account block timestamp health_factor_wad liquidatable weighted_collateral debt unit"
 LEDGER = (
-    "tx block market account result reason profit_token predicted_profit realised_profit gas_predicted_wei gas_paid_wei net_eth_wei foreign"
+    "tx block market account result reason profit_token predicted_profit realised_profit gas_predicted_wei gas_paid_wei net_eth_wei "
+    "foreign gains"
 )
 
 

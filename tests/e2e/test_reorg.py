@@ -109,7 +109,7 @@ async def assert_book_is_the_chain(here: World) -> None:
     async with open_chain(here.settings, here.settings.chains[0], lambda *_: None, owned=True) as chain:
         newest = await chain.reader.head()
         assert chain.head == newest
-        assert await Auditor(chain.bookkeeper, chain.markets, chain.reader, EVERYBODY).run() == []
+        assert await Auditor(chain.bookkeeper, chain.markets, chain.reader, EVERYBODY).differences() == []
 
 
 def reversals(here: World) -> int:
