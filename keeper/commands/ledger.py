@@ -7,9 +7,7 @@ from typing import Any
 
 from keeper.app import ledger_path
 from keeper.config import Settings
-from keeper.ledger.ledger import Ledger
-from keeper.ledger.schema import LEDGER_FILE
-from keeper.storage.database import Database
+from keeper.ledger.reading import reading
 
 
 async def ledger(settings: Settings, limit: int | None = None) -> AsyncIterator[dict[str, Any]]:
@@ -19,14 +17,8 @@ async def ledger(settings: Settings, limit: int | None = None) -> AsyncIterator[
 
 async def _rows(settings: Settings, limit: int | None) -> AsyncIterator[dict[str, Any]]:
     for chain in settings.chains:
-        path = ledger_path(settings, chain)
-        if not path.exists():
-            continue
-        database = await Database.open(path, chain.chain_id, LEDGER_FILE, read_only=True)
-        try:
-            rows = await Ledger(database).rows(limit)
-        finally:
-            await database.close()
+        async with reading(ledger_path(settings, chain), chain.chain_id) as book:
+            rows = await book.rows(limit) if book else []
         for row in reversed(rows):
             yield {
                 "tx": row.tx,

@@ -10,12 +10,10 @@ from keeper.commands.output import decimal, in_unit
 from keeper.commands.progress import backfill_progress
 from keeper.config import Settings
 from keeper.errors import ConfigError, Skip
-from keeper.ledger.ledger import Ledger
-from keeper.ledger.schema import LEDGER_FILE
+from keeper.ledger.reading import reading
 from keeper.ports import Market
 from keeper.risk.liquidation_price import LiquidationPrice, liquidation_prices
 from keeper.risk.watch import Candidate
-from keeper.storage.database import Database
 from keeper.types import Address, FundingKind, Health, Leg
 
 Row = dict[str, Any]
@@ -119,14 +117,8 @@ def _now(chain: Chain, market: Market, health: Health) -> Row:
 async def _decisions(settings: Settings, chain: str, address: Address, only: str | None) -> AsyncIterator[Row]:
     """What a daemon on this data_dir decided, newest last."""
     named = next(item for item in settings.chains if item.name == chain)
-    path = ledger_path(settings, named)
-    if not path.exists():
-        return
-    database = await Database.open(path, named.chain_id, LEDGER_FILE, read_only=True)
-    try:
-        outcomes = await Ledger(database).outcomes_of(address)
-    finally:
-        await database.close()
+    async with reading(ledger_path(settings, named), named.chain_id) as book:
+        outcomes = await book.outcomes_of(address) if book else []
     for outcome in sorted(outcomes, key=lambda outcome: outcome.block):
         if only in (None, outcome.market):
             net = f"net {decimal(outcome.net_wei, 18, 6)} eth" if outcome.net_wei else ""
