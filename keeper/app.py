@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Mapping, Sequence
 from contextlib import aclosing, asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Any
@@ -26,13 +26,16 @@ from keeper.chain.reader import NodeReader
 from keeper.chain.rpc import Rpc, RpcError
 from keeper.chain.ws import WsHeads
 from keeper.config import Settings
-from keeper.config.settings import ChainSettings, MarketSettings, VenueSettings
+from keeper.config.settings import ChainSettings, GuardSettings, MarketSettings, VenueSettings
 from keeper.errors import ConfigError, Transient
 from keeper.planning.planner import Planner
 from keeper.planning.predict import Predictor
 from keeper.planning.routing import Router
-from keeper.ports import Adapter, FlashLender, LogSource, Market, Reader, Venue, View
+from keeper.ports import Adapter, ColumnView, FlashLender, LogSource, Market, Reader, Venue, View, Witness
 from keeper.recording.record import Deck, TapedReader, TapedStore
+from keeper.risk.guard import PriceGuard, Prices
+from keeper.risk.references import References
+from keeper.risk.sanity import Policy, Rules
 from keeper.risk.watch import Watch
 from keeper.types import Address, ChainUpdate, Head, Landing, LogFilter
 
@@ -55,6 +58,7 @@ class ChainState:
     predictor: Predictor
     planner: Planner
     watch: Watch
+    guard: PriceGuard
 
     @property
     def head(self) -> Head:
@@ -63,11 +67,15 @@ class ChainState:
         return self.book.head
 
     @property
-    def view(self) -> View:
+    def view(self) -> ColumnView:
         return self.book.tables
 
     def landing(self, head: Head) -> Landing:
         return landing(head, self.settings.block_time_s)
+
+    def prices(self) -> Prices:
+        """What the guard makes of every price, for a transaction sent now."""
+        return self.guard.at(self.view, self.landing(self.head).timestamp_s)
 
     async def advance(self, update: ChainUpdate) -> None:
         """One step of the chain: the book, then the rows of the accounts it touched."""
@@ -166,15 +174,24 @@ async def open_state(chain: ChainSettings, reader: ResumeReader, store: ResumeSt
     """Discovery, then the book from what is stored and what the chain adds."""
     markets: list[Market] = [await _open("keeper.adapters", item, reader, chain) for item in chain.markets]
     venues: list[Venue] = [await _open("keeper.venues", item, reader, chain) for item in chain.venues]
-    sources: list[LogSource] = [*markets, *venues]
+    guard = PriceGuard(policy(chain.guard), [venue for venue in venues if isinstance(venue, Witness)], chain.native_token)
+    sources: list[LogSource] = [*markets, *venues, *([guard.references] if guard.references.addresses else [])]
     book = Book(sources, REORG_BLOCKS, lambda view: [token for market in markets for token in market.tokens(view)])
     await Resume(book, reader, store, _identities(chain), progress).run()
-    watch = Watch(markets)
+    watch = Watch(markets, chain.native_token, chain.bidding.min_priority_fee_wei)
     watch.rebuild(book.tables)
     lenders = [market for market in markets if isinstance(market, FlashLender)]
     predictor = Predictor(markets, Router(venues), lenders, chain.native_token)
-    planner = Planner(predictor, chain.bidding.min_priority_fee_wei, chain.limits.max_plans_per_block)
-    return ChainState(chain, tuple(markets), tuple(venues), book, Bookkeeper(book, reader, store), predictor, planner, watch)
+    planner = Planner(predictor, chain.bidding.min_priority_fee_wei, chain.limits.max_plans_per_block, guard)
+    return ChainState(chain, tuple(markets), tuple(venues), book, Bookkeeper(book, reader, store), predictor, planner, watch, guard)
+
+
+def policy(guard: GuardSettings) -> Policy:
+    """The config's words as the guard's rules: a token's exceptions stand on what holds for all."""
+    names = [field.name for field in fields(Rules)]
+    shared = guard.model_dump(include=set(names))
+    tokens = {item.token: Rules(**(shared | item.model_dump(include=set(names), exclude_none=True))) for item in guard.tokens}
+    return Policy(Rules(**shared), tokens, guard.anchors, guard.twap_window_s, guard.min_depth)
 
 
 async def _open(group: str, item: MarketSettings | VenueSettings, reader: Reader, chain: ChainSettings) -> Any:
@@ -192,7 +209,8 @@ async def _open(group: str, item: MarketSettings | VenueSettings, reader: Reader
 def _identities(chain: ChainSettings) -> Mapping[str, str]:
     """What a source's tables depend on: a corrected first block is a book to be filled anew."""
     items: Sequence[MarketSettings | VenueSettings] = (*chain.markets, *chain.venues)
-    return {item.name: f"{item.adapter}:{item.address}:{_first_block(item, chain)}" for item in items}
+    known = {item.name: f"{item.adapter}:{item.address}:{_first_block(item, chain)}" for item in items}
+    return {**known, References.name: "1"}
 
 
 def _first_block(item: MarketSettings | VenueSettings, chain: ChainSettings) -> int | None:

@@ -40,11 +40,13 @@ from keeper.ledger.schema import LEDGER_FILE
 from keeper.ledger.settle import Settled, Settler
 from keeper.log import get_logger
 from keeper.monitor import health
+from keeper.monitor.prices import PriceAlerts
 from keeper.monitor.report import Metrics, Reporter
 from keeper.pipeline import BlockReport, Parts, Pipeline
 from keeper.recording.record import EXECUTOR, Player, Recorder, TapedReader, TapedStore, recorded
 from keeper.recording.replay import Replayed, run_again
 from keeper.recording.tape import read_tape
+from keeper.risk.watch import Watch
 from keeper.storage.database import Database
 from keeper.types import Address, Head, Log, Outcome, Prediction
 
@@ -134,7 +136,8 @@ async def open_pipeline(
         sink = _Sink(Ledger(database), Reporter(named.name, _log, metrics), listeners, named.name)
         desk = _desk(chain, engine, database, hand, listeners)
         await sink.record(await desk.take(await engine.recover(chain.head), chain.head))
-        parts = _parts(chain, hand, simulator, desk, sink, _Report(settings, chain, sink, listeners))
+        alerts = PriceAlerts(named.name, _log, metrics)
+        parts = _parts(chain, hand, simulator, desk, sink, _Report(settings, chain, sink, alerts, listeners))
         pipeline = Pipeline(recorded(parts, recorder) if recorder else parts)
         if (await chain.reader.head()).hash == chain.head.hash:
             pipeline.wake()
@@ -165,6 +168,7 @@ def _parts(chain: Chain, hand: Hand, simulator: NodeSimulator, desk: Desk, sink:
         report=report,
         now_s=time.monotonic,
         audit=partial(_audit, Auditor(chain.bookkeeper, chain.markets, chain.reader, settings.audit_accounts), settings.name),
+        recentre=partial(_recentre, chain.watch),
     )
 
 
@@ -233,6 +237,13 @@ def _earnings(beneficiary: Address, address: Address, logs: Sequence[Log]) -> tu
     return (settled[1] if settled else 0), executor.gains(logs, address, beneficiary)
 
 
+async def _recentre(watch: Watch) -> None:
+    """Certificates are made in a thread; what happens meanwhile is told apart when they are adopted."""
+    while work := watch.work():
+        await asyncio.to_thread(work.run)
+        watch.adopt(work)
+
+
 async def _audit(auditor: Auditor, chain: str) -> None:
     try:
         for found in await auditor.run():
@@ -272,8 +283,8 @@ class _Sink:
 class _Report:
     """Each block: the log line, the heartbeat, the listeners. The first one with a look at what only a book in step can tell."""
 
-    def __init__(self, settings: Settings, chain: ChainState, sink: _Sink, listeners: Listeners) -> None:
-        self._settings, self._chain, self._sink, self._listeners = settings, chain, sink, listeners
+    def __init__(self, settings: Settings, chain: ChainState, sink: _Sink, alerts: PriceAlerts, listeners: Listeners) -> None:
+        self._settings, self._chain, self._sink, self._alerts, self._listeners = settings, chain, sink, alerts, listeners
         self._looked = False
 
     def __call__(self, report: BlockReport) -> None:
@@ -281,6 +292,9 @@ class _Report:
             raise ConfigError(problem)
         self._looked = True
         self._sink.reporter.block(report)
+        prices = self._chain.prices()
+        for market in self._chain.markets:
+            self._alerts.tell(market.name, prices.of(market))
         health.touch(self._settings.data_dir)
         for listener in self._listeners.block:
             listener(self._chain.settings.name, report)

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from keeper.errors import ConfigError, Halt, KeeperError, Skip
-from keeper.ports import BidPolicy, Feed, OutcomeSink, Simulator, View
+from keeper.ports import BidPolicy, ColumnView, Feed, OutcomeSink, Simulator, View
 from keeper.types import Address, ChainUpdate, Head, Health, Job, Landing, Outcome, Plan, Prediction, Simulation, Verdict
 
 
@@ -31,14 +31,14 @@ class Books(Protocol):
     async def advance(self, update: ChainUpdate) -> None: ...
 
     @property
-    def view(self) -> View: ...
+    def view(self) -> ColumnView: ...
 
     @property
     def head(self) -> Head: ...
 
 
 class Watcher(Protocol):
-    def candidates(self, view: View, at_s: int) -> Sequence[Candidate]: ...
+    def candidates(self, state: ColumnView, landing: Landing) -> Sequence[Candidate]: ...
 
 
 class Rejection(Protocol):
@@ -101,6 +101,8 @@ class Parts:
     report: Callable[[BlockReport], None]
     now_s: Callable[[], float]
     audit: Callable[[], Awaitable[None]]
+    recentre: Callable[[], Awaitable[None]]
+    """Makes the next scans fast, beside the work."""
 
 
 class Pipeline:
@@ -109,6 +111,7 @@ class Pipeline:
     def __init__(self, parts: Parts) -> None:
         self._parts = parts
         self._woken = asyncio.Event()
+        self._scanned = asyncio.Event()
         self._turn = asyncio.Lock()
 
     def wake(self) -> None:
@@ -118,9 +121,10 @@ class Pipeline:
     async def run(self, blocks: int | None = None) -> None:
         """Run until cancelled, or until `blocks` heads have been worked on."""
         async with asyncio.TaskGroup() as group:
-            follow = group.create_task(self._follow(), name="follow")
+            beside = [group.create_task(self._follow(), name="follow"), group.create_task(self._recentre(), name="recentre")]
             await group.create_task(self._work(blocks), name="work")
-            follow.cancel()
+            for task in beside:
+                task.cancel()
 
     async def _follow(self) -> None:
         async for update in self._parts.feed.updates():
@@ -139,13 +143,20 @@ class Pipeline:
             await self.on_newest()
             done += 1
 
+    async def _recentre(self) -> None:
+        while True:
+            await self._scanned.wait()
+            self._scanned.clear()
+            await self._parts.recentre()
+
     async def on_newest(self) -> None:
         """All there is to do about the newest head."""
         started = self._parts.now_s()
         async with self._turn:  # never on half an update
             head = self._parts.books.head
             landing = self._parts.landing(head)
-            candidates = self._parts.watcher.candidates(self._parts.books.view, landing.timestamp_s)  # scan
+            candidates = self._parts.watcher.candidates(self._parts.books.view, landing)  # scan
+            self._scanned.set()
             ahead = self._parts.submitter.ahead()
             plans, outcomes = self._plan(candidates, landing, [plan for plan, _ in ahead])
         proven = await self._simulate(plans, landing, outcomes, [data for _, data in ahead])

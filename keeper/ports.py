@@ -5,14 +5,16 @@ Pure ports (`LogSource`, `Market`, `Venue`, `FlashLender`, `BidPolicy`) get all 
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Literal, Protocol, runtime_checkable
 
 from keeper.types import (
     Address,
     Audit,
     Bid,
+    Cell,
     ChainUpdate,
+    Entries,
     Factor,
     Fill,
     Funding,
@@ -28,9 +30,13 @@ from keeper.types import (
     Outcome,
     Pair,
     PoolKey,
+    PoolPrice,
     Prediction,
+    PriceFeed,
+    Quote,
     Read,
     Row,
+    RowBlock,
     Sent,
     Simulation,
     Step,
@@ -45,6 +51,34 @@ class View(Protocol):
 
     def keys(self, table: str) -> Iterator[Key]:
         """Keys whose value is not 0, in no particular order."""
+        ...
+
+    def keys_of(self, table: str, account: Address) -> Iterator[Key]:
+        """Those keys that end in this account."""
+        ...
+
+    def accounts(self, table: str) -> Iterator[Address]:
+        """What those keys end in, each once: the accounts with a cell in a table of accounts."""
+        ...
+
+
+class ColumnView(View, Protocol):
+    """The state itself, whose tables of accounts are columns. Slots are dense, per source, and stable for the life of the process."""
+
+    def slots(self, source: str) -> int:
+        """How many slots a source has handed out: they are 0 … slots - 1."""
+        ...
+
+    def slot(self, source: str, account: Address) -> int | None: ...
+
+    def account(self, source: str, slot: int) -> Address: ...
+
+    def entries(self, table: str) -> Entries:
+        """Every cell of a table of accounts that is not 0, but for those that are apart."""
+        ...
+
+    def apart(self, table: str) -> Mapping[Key, int]:
+        """The cells of a table of accounts that no column can hold."""
         ...
 
 
@@ -66,11 +100,19 @@ class Reader(Protocol):
         ...
 
 
+Apply = Callable[[Log, View], list[Write]]
+"""The cells a log changes, on the state just before it."""
+
+
 class LogSource(Protocol):
     """Something whose state follows from event logs."""
 
     name: str
     """Unique and stable over restarts: the prefix of its tables."""
+
+    columns: tuple[str, ...]
+    """Its tables with a cell per account, keyed (account) or (number, account) with 0 ≤ number < 4096: kept as columns, for there may be
+    millions."""
 
     @property
     def first_block(self) -> int: ...
@@ -81,6 +123,14 @@ class LogSource(Protocol):
 
     def apply(self, log: Log, view: View) -> list[Write]:
         """The cells this log changes. `view` is the state just before it."""
+        ...
+
+    def applier(self, view: View) -> Apply:
+        """`apply` for many logs: what it has looked up in this view holds for every other one until writes reshape it."""
+        ...
+
+    def reshapes(self, writes: Iterable[Write]) -> bool:
+        """Whether these writes may change what `filters` says, or what an applier has looked up."""
         ...
 
     def reads(self, view: View) -> tuple[Read, ...]:
@@ -112,9 +162,29 @@ class Market(LogSource, Protocol):
         """Accounts whose row these writes change. Writes of other sources are ignored."""
         ...
 
-    def factors(self, view: View, at_s: int) -> dict[Factor, float]: ...
+    def factors(self, view: View, at_s: int, wanted: Iterable[Factor]) -> dict[Factor, Quote]:
+        """Values at `at_s` of these factors of its rows; one that is missing has no value."""
+        ...
 
-    def row(self, view: View, account: Address) -> Row: ...
+    def drivers(self, view: View, factor: Factor) -> tuple[Cell, ...]:
+        """The cells a factor's value hangs on, besides time. They may change only with one of them."""
+        ...
+
+    def family(self, view: View, factor: Factor) -> str | None:
+        """What a factor is likely to move with. Nothing but speed depends on it."""
+        ...
+
+    def rows(self, view: View, account: Address) -> tuple[Row, ...]:
+        """One per trigger; none for an account that owes nothing."""
+        ...
+
+    def compiled(self, state: ColumnView) -> Iterator[RowBlock]:
+        """The first row of every account, as `rows` gives it, many at once. Only of markets with a single trigger."""
+        ...
+
+    def margin(self, view: View) -> float:
+        """The most a liquidation can earn per unit of debt at the market's own prices: 0.05 for a bonus of 5 %."""
+        ...
 
     def health(self, view: View, account: Address, at_s: int) -> Health: ...
 
@@ -140,6 +210,18 @@ class Market(LogSource, Protocol):
         """Worth of `amount` in the market's unit of value, at its own oracle; None when it has no price."""
         ...
 
+    def price(self, view: View, token: Address) -> int | None:
+        """Of a whole token, in the market's unit of value, at its own oracle; None when it has none."""
+        ...
+
+    def repriced(self, view: View, prices: Mapping[Address, int]) -> list[Write]:
+        """The cells that make its oracle give these prices; tokens its oracle is not asked for are passed over."""
+        ...
+
+    def feeds(self, view: View) -> tuple[PriceFeed, ...]:
+        """What stands behind the price of every token that can be seized or repaid; without those that have no price."""
+        ...
+
     def decode_error(self, data: bytes) -> str | None:
         """The name of the protocol's revert, None if it is not one of its own."""
         ...
@@ -163,6 +245,17 @@ class Venue(LogSource, Protocol):
         ...
 
     def gas(self, hop: Hop) -> int: ...
+
+
+@runtime_checkable
+class Witness(Protocol):
+    """A venue whose pools remember what they traded at (pure; reads its own tables)."""
+
+    def pools(self, view: View) -> tuple[PoolKey, ...]: ...
+
+    def testimony(self, view: View, pool: PoolKey, at_s: int, window_s: int) -> PoolPrice | None:
+        """None when the pool does not remember the whole window, of at most an hour."""
+        ...
 
 
 @runtime_checkable

@@ -8,7 +8,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import NewType
+from typing import TYPE_CHECKING, NamedTuple, NewType
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
 
 Address = NewType("Address", str)
 """20 bytes as lower-case 0x-hex (42 characters)."""
@@ -18,6 +22,9 @@ Hash = NewType("Hash", str)
 
 Key = tuple[int | str, ...]
 """A row's key inside a table."""
+
+Cell = tuple[str, Key]
+"""(table, key)"""
 
 Write = tuple[str, Key, int]
 """(table, key, new value). Zero is absence, as in contract storage."""
@@ -112,12 +119,47 @@ class ChainUpdate:
 # --- risk ---------------------------------------------------------------------------------------------------------
 
 
+class Quote(NamedTuple):
+    """A factor's value, and how much more it may be worth to an account than a row counts: the rounding that rows leave out."""
+
+    value: float
+    width: float = 0.0
+
+
 @dataclass(frozen=True, slots=True)
 class Row:
-    """surplus = constant + Σ weight · factor, a certified under-estimate; below zero nominates."""
+    """One trigger of an account as certified bounds: with low = constant + Σ weight · value, the contract's own surplus lies between `low`
+    and low + slack + Σ |weight| · width. Below zero it is liquidatable; where the bounds disagree, integers decide.
+
+    `box`: factor → (least, most) value for which this holds; beyond it the row must be asked for again."""
 
     weights: Mapping[Factor, float]
     constant: float
+    slack: float = 0.0
+    box: Mapping[Factor, tuple[float, float]] = field(default_factory=dict)
+
+
+class Entries(NamedTuple):
+    """All cells of a table of accounts, one array each. Key: (`number`, account in `slot`), or (account) with number 0. Value:
+    `low` + `high` · 2^64."""
+
+    number: NDArray[np.int32]
+    slot: NDArray[np.int32]
+    low: NDArray[np.uint64]
+    high: NDArray[np.uint64]
+
+
+class RowBlock(NamedTuple):
+    """The rows of many accounts at once: the same numbers `rows` gives, R rows of at most W weights.
+
+    `slot` int32[R]; `column` intp[R, W] indexes `factors`; `weight` float64[R, W], 0 where unused; `constant` and `slack` float64[R]."""
+
+    factors: tuple[Factor, ...]
+    slot: NDArray[np.int32]
+    column: NDArray[np.intp]
+    weight: NDArray[np.float64]
+    constant: NDArray[np.float64]
+    slack: NDArray[np.float64]
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,6 +191,39 @@ class Health:
     @property
     def liquidatable(self) -> bool:
         return self.health_factor_wad < 10**18
+
+
+# --- prices -------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class PriceFeed:
+    """What stands behind a token's price. `price`, `before` (it last moved): of a whole token, in the market's `unit`, e.g. "usd-8".
+
+    `answer`, `least`, `most`, `updated_at_s`: the aggregator's own words and limits; 0 where it has none, or there is no aggregator.
+    `capped`: the price would be higher, but its source does not let it."""
+
+    token: Address
+    symbol: str
+    decimals: int
+    unit: str
+    price: int
+    before: int = 0
+    answer: int = 0
+    least: int = 0
+    most: int = 0
+    updated_at_s: int = 0
+    capped: bool = False
+
+
+class PoolPrice(NamedTuple):
+    """A pool's price of token 0 in token 1, smallest units, with 192 fractional bits: the mean over a window, and now. `depth0`, `depth1`:
+    what it pays out of each token until its price is 2 % off."""
+
+    mean_x192: int
+    now_x192: int
+    depth0: int
+    depth1: int
 
 
 # --- planning -----------------------------------------------------------------------------------------------------

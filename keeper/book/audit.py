@@ -7,8 +7,11 @@ are known to answer a question about one block from the next one's state, so it 
 from __future__ import annotations
 
 import random
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
+from itertools import islice, repeat
+from math import gcd
 
 from keeper.book.bookkeeper import Bookkeeper
 from keeper.book.state import DIVERGED
@@ -16,6 +19,8 @@ from keeper.ports import Market, Reader
 from keeper.types import Address, Audit, Head
 
 HEADS_TO_CONFIRM = 8
+LOOKS = 16
+"""Accounts looked at, at most, to find one that owes something."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,10 +71,40 @@ class Auditor:
 
     def _draw(self, head: Head) -> list[tuple[Market, Address]]:
         view = self._bookkeeper.book.tables
-        known = [(market, account) for market in self._markets for account in sorted(market.accounts(view))]
-        drawn = random.Random(head.hash).sample(known, min(self._count, len(known)))
         suspects = [(market, account) for market in self._markets for name, account in self._suspects if name == market.name]
-        return [*suspects, *(one for one in drawn if one not in suspects)]
+        looked_at = islice(self._shuffled(random.Random(head.hash)), LOOKS * self._count)
+        owing = (
+            (market, account)
+            for market, account in looked_at
+            if (market, account) not in suspects and market.health(view, account, head.timestamp_s).debt
+        )
+        return [*suspects, *islice(owing, self._count)]
+
+    def _shuffled(self, source: random.Random) -> Iterator[tuple[Market, Address]]:
+        """Every account that the book knows once, from anywhere and in strides of any length: nothing is listed or sorted."""
+        known = [(market, *self._known(market)) for market in self._markets]
+        total = sum(count for _, count, _ in known)
+        strides = (source.randrange(1, total + 1) for _ in repeat(None))
+        place, stride = (source.randrange(total), next(n for n in strides if gcd(n, total) == 1)) if total else (0, 0)
+        for _ in range(total):
+            yield _at(known, place)
+            place = (place + stride) % total
+
+    def _known(self, market: Market) -> tuple[int, Callable[[int], Address]]:
+        """How many accounts there are, and which is the nth."""
+        view = self._bookkeeper.book.tables
+        if market.columns:
+            return view.slots(market.name), partial(view.account, market.name)
+        listed = sorted(market.accounts(view))
+        return len(listed), listed.__getitem__
+
+
+def _at(known: Sequence[tuple[Market, int, Callable[[int], Address]]], place: int) -> tuple[Market, Address]:
+    for market, count, account in known:
+        if place < count:
+            return market, account(place)
+        place -= count
+    raise IndexError("the place must be one of an account")
 
 
 def _different(audit: Audit, reply: bytes | None) -> tuple[dict[int, int], dict[int, int]] | None:

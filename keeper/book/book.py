@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 from keeper.book.state import Overlay, Tables
 from keeper.errors import Halt
@@ -34,11 +35,13 @@ class JournalEntry:
 
 @dataclass(frozen=True, slots=True)
 class Staged:
-    """A block's effect, not yet in the book. `news`: contracts announced for which logs are still missing."""
+    """A block's effect, not yet in the book. `news`: contracts announced for which logs are still missing. `routes`: those of the state
+    after it; none while there is news."""
 
     head: Head
     overlay: Overlay
     news: tuple[Follow, ...]
+    routes: Routes | None
 
 
 Follow = tuple[LogSource, LogFilter]
@@ -51,10 +54,12 @@ class Book:
     def __init__(self, sources: Sequence[LogSource], journal_blocks: int = 256, listing: Listing = lambda view: ()) -> None:
         self.sources = tuple(sources)
         self._listing = listing
-        self.tables = Tables()
+        self.tables = Tables({source.name: source.columns for source in sources})
         self.journal: deque[JournalEntry] = deque()
         self._journal_blocks = journal_blocks
         self._base: Head | None = None
+        self._routes: Routes | None = None
+        """Those of the head, with all of it followed; none when that has to be looked up again."""
 
     @property
     def head(self) -> Head | None:
@@ -65,12 +70,14 @@ class Book:
         self._base = base
         self.journal = deque(journal)
         self.tables.write(cells)
+        self._routes = None
 
     # --- what to fetch
 
     def filters(self, view: View | None = None) -> tuple[LogFilter, ...]:
         """Every contract to follow now, each once with the union of its topics."""
-        return merge_filters(f for source in self.sources for f in source.filters(view or self.tables))
+        routes = self._routes if view is None else None
+        return (routes or Routes(self.sources, view or self.tables)).filters
 
     # --- forward
 
@@ -78,9 +85,14 @@ class Book:
         """Run a block's logs through the sources. `follow`: new contracts whose logs the block has been given too; `past`: what their
         logs of earlier blocks left."""
         overlay = Overlay(self.tables, past)
-        apply_logs(self.sources, block.logs, overlay, follow)
+        known = None if follow or past else self._routes
+        reshaped = (known or Routes(self.sources, overlay, follow)).apply(block.logs, overlay)
+        if known and not reshaped:
+            return Staged(block.head, overlay, (), known)
         overlay.write([*followed(follow), *self.listed(overlay)])
-        return Staged(block.head, overlay, unfollowed(self.sources, overlay))
+        routes = Routes(self.sources, overlay)
+        news = routes.missing(overlay)
+        return Staged(block.head, overlay, news, None if news else routes)
 
     def listed(self, view: View) -> list[Write]:
         """Tokens listed by a market since the state last knew."""
@@ -90,6 +102,7 @@ class Book:
         """Make a staged block the head; returns the changed cells."""
         if self.head is not None and staged.head.parent_hash != self.head.hash:
             raise Halt(f"block {staged.head.number} does not follow the book's head {self.head.number}")
+        self._routes = staged.routes
         writes = staged.overlay.writes()
         self.journal.append(JournalEntry(staged.head, tuple(self.tables.write(writes))))
         if len(self.journal) > self._journal_blocks:
@@ -104,6 +117,7 @@ class Book:
             self.journal.append(JournalEntry(last.head, (*self.tables.write(changed), *last.undo)))
         elif changed:
             self.tables.write(changed)
+        self._look_again_if_reshaped(changed)
         return changed
 
     # --- backward
@@ -114,7 +128,12 @@ class Book:
             raise Halt(f"cannot undo block {head.number}: it is not the newest in the journal")
         entry = self.journal.pop()
         self.tables.write(entry.undo)
+        self._look_again_if_reshaped(entry.undo)
         return [(table, key, self.tables.get(table, key)) for table, key, _ in entry.undo]
+
+    def _look_again_if_reshaped(self, writes: Sequence[Write]) -> None:
+        if any(source.reshapes(writes) for source in self.sources):
+            self._routes = None
 
     def before(self, block: Hash) -> View | None:
         """The state just before a recent block; None when the journal does not reach it."""
@@ -145,7 +164,7 @@ def _union(a: LogFilter, b: LogFilter) -> LogFilter:
 
 def unfollowed(sources: Iterable[LogSource], view: View) -> tuple[Follow, ...]:
     """What a source wants but whose past logs are not in the state yet."""
-    return tuple((source, f) for source in sources for f in source.filters(view) if not view.get(FOLLOWED, (source.name, f.address)))
+    return Routes(sources, view).missing(view)
 
 
 def followed(follow: Iterable[Follow]) -> list[Write]:
@@ -153,16 +172,40 @@ def followed(follow: Iterable[Follow]) -> list[Write]:
 
 
 def apply_logs(sources: Iterable[LogSource], logs: Iterable[Log], overlay: Overlay, follow: Iterable[Follow] = ()) -> None:
-    """Route each log, in order, to the sources that follow its contract; `follow` are followed from the start."""
-    routes = _routes((*((source, f) for source in sources for f in source.filters(overlay)), *follow))
-    for log in logs:
-        for source, topics in routes.get(log.address, {}).values():
-            if log.topics and log.topics[0] in topics:
-                overlay.write(source.apply(log, overlay))
+    """Each log, in order, by the sources that follow its contract; `follow` are followed from the start."""
+    Routes(sources, overlay, follow).apply(logs, overlay)
 
 
-def _routes(follow: Iterable[Follow]) -> dict[Address, dict[str, tuple[LogSource, frozenset[str]]]]:
-    routes: dict[Address, dict[str, tuple[LogSource, frozenset[str]]]] = {}
-    for wanted_by, f in follow:
-        routes.setdefault(f.address, {})[wanted_by.name] = (wanted_by, f.topics)
-    return routes
+class Routes:
+    """Which source wants which log of which contract, looked up once for all states of one shape."""
+
+    def __init__(self, sources: Iterable[LogSource], view: View, follow: Iterable[Follow] = ()) -> None:
+        self.follows: tuple[Follow, ...] = tuple((source, f) for source in sources for f in source.filters(view))
+        wanted = {(f.address, source.name): (source, f) for source, f in (*self.follows, *follow)}
+        self._appliers = {
+            source.name: source.applier(view) for source in {name: source for (_, name), (source, _) in wanted.items()}.values()
+        }
+        self._takers: dict[Address, dict[str, tuple[LogSource, ...]]] = {}
+        for source, f in wanted.values():
+            takers = self._takers.setdefault(f.address, {})
+            takers.update((topic, (*takers.get(topic, ()), source)) for topic in f.topics)
+
+    @cached_property
+    def filters(self) -> tuple[LogFilter, ...]:
+        """Every contract followed, each once with the union of its topics."""
+        return merge_filters(f for _, f in self.follows)
+
+    def missing(self, view: View) -> tuple[Follow, ...]:
+        """What a source wants but whose past logs are not in the state yet."""
+        return tuple((source, f) for source, f in self.follows if not view.get(FOLLOWED, (source.name, f.address)))
+
+    def apply(self, logs: Iterable[Log], overlay: Overlay) -> bool:
+        """Each log, in order, by those who want it; tells whether that has reshaped the state."""
+        appliers, nobody = self._appliers, dict[str, tuple[LogSource, ...]]()
+        for log in logs:
+            for source in self._takers.get(log.address, nobody).get(log.topics[0] if log.topics else "", ()):
+                writes = appliers[source.name](log, overlay)
+                overlay.write(writes)
+                if source.reshapes(writes):
+                    appliers = {**appliers, source.name: source.applier(overlay)}
+        return appliers is not self._appliers

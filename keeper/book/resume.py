@@ -11,7 +11,7 @@ from typing import Protocol
 from keeper.book.book import FOLLOWED, Book
 from keeper.book.bookkeeper import BlockReader, BlockStore
 from keeper.book.indexer import Indexer, Progress
-from keeper.book.state import DIVERGED
+from keeper.book.state import DIVERGED, Tables
 from keeper.book.store import Cursors, Snapshot
 from keeper.errors import Transient
 from keeper.types import Hash, Head, Write
@@ -25,9 +25,9 @@ class ResumeReader(BlockReader, Protocol):
 
 
 class ResumeStore(BlockStore, Protocol):
-    async def load(self) -> Snapshot: ...
+    async def load(self, tables: Tables) -> Snapshot: ...
 
-    async def save_backfill(self, writes: Iterable[Write], cursors: Cursors, base: Head | None = None) -> None: ...
+    async def save_backfill(self, writes: Iterable[Write], cursors: Cursors, base: Head | None = None, whole: bool = False) -> None: ...
 
 
 class Resume:
@@ -41,8 +41,7 @@ class Resume:
 
     async def run(self) -> None:
         """Afterwards the book stands on a block with all its sources complete up to it."""
-        saved = await self._store.load()
-        self._book.tables.write(saved.cells)
+        saved = await self._store.load(self._book.tables)
         if saved.base and self._stands(saved, saved.base):
             self._book.start(saved.base, saved.journal)
             return
@@ -68,11 +67,13 @@ class Resume:
             identity = self._identity(source.name)
             if self._book.tables.get(IDENTITY, identity):
                 continue
-            stale = [cell for cell in self._book.tables.cells() if _about(cell, source.name)]
+            stale = [cell for cell in self._book.tables.cells_apart() if _about(cell, source.name)]
             cells: list[Write] = [*((table, key, 0) for table, key, _ in stale), (IDENTITY, identity, 1)]
             self._book.tables.write(cells)
+            whole = self._book.tables.slots(source.name) > 0
+            self._book.tables.keep_columns(source.name, source.columns)
             cursors = {name: cursor for name, cursor in cursors.items() if name != source.name}
-            await self._store.save_backfill(cells, {source.name: (-1, Hash(""))})
+            await self._store.save_backfill(cells, {source.name: (-1, Hash(""))}, whole=whole)
         return cursors
 
     async def _rewind(self, saved: Snapshot, base: Head) -> Head:

@@ -5,30 +5,64 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
+from keeper.book.columns import Columns, ColumnTable, owners
 from keeper.ports import View
-from keeper.types import Key, Write
+from keeper.types import Address, Entries, Key, Write
 
 DIVERGED = "diverged"
 """Table of (market): its book and the chain were seen to differ, so it is not traded until the book is rebuilt."""
 
 
 class Tables:
-    """Named tables of integers held in memory. A cell that is 0 takes no room."""
+    """Named tables of integers held in memory. A cell that is 0 takes no room.
 
-    def __init__(self) -> None:
+    `columns`: source → its tables with a cell per account, which are kept as columns; all others are dictionaries."""
+
+    def __init__(self, columns: Mapping[str, Sequence[str]] | None = None) -> None:
         self._tables: dict[str, dict[Key, int]] = {}
+        self._columned: dict[str, ColumnTable] = {}
+        self.columns: dict[str, Columns] = {}
+        for source, names in (columns or {}).items():
+            self.keep_columns(source, names)
+
+    def keep_columns(self, source: str, names: Sequence[str]) -> Columns | None:
+        """These tables of a source are columns from now on, and empty; None when there are no such tables."""
+        if not names:
+            return None
+        fresh = self.columns[source] = Columns(names)
+        self._columned.update(fresh.tables)
+        return fresh
 
     def get(self, table: str, key: Key) -> int:
+        column = self._columned.get(table)
+        if column is not None:
+            return column.get(key)
         rows = self._tables.get(table)
         return rows.get(key, 0) if rows else 0
 
     def keys(self, table: str) -> Iterator[Key]:
-        return iter(tuple(self._tables.get(table, ())))
+        column = self._columned.get(table)
+        return iter(tuple(self._tables.get(table, ()))) if column is None else column.keys()
+
+    def keys_of(self, table: str, account: Address) -> Iterator[Key]:
+        column = self._columned.get(table)
+        if column is not None:
+            return column.keys_of(account)
+        return iter([key for key in self._tables.get(table, ()) if key[-1:] == (account,)])
+
+    def accounts(self, table: str) -> Iterator[Address]:
+        column = self._columned.get(table)
+        if column is not None:
+            return column.accounts()
+        return iter(dict.fromkeys(owners(self._tables.get(table, ()))))
 
     def put(self, table: str, key: Key, value: int) -> int:
         """Set one cell; returns the value it had."""
+        column = self._columned.get(table)
+        if column is not None:
+            return column.put(key, value)
         rows = self._tables.setdefault(table, {})
         before = rows.get(key, 0)
         if value:
@@ -44,9 +78,42 @@ class Tables:
         return undo
 
     def cells(self) -> Iterator[Write]:
+        """All of them, those of accounts last."""
+        yield from self.cells_apart()
+        for name, column in self._columned.items():
+            yield from ((name, key, value) for key, value in column.cells())
+
+    def cells_apart(self) -> Iterator[Write]:
+        """All that are in no table of accounts."""
         for table, rows in self._tables.items():
             for key, value in rows.items():
                 yield table, key, value
+
+    def is_columned(self, table: str) -> bool:
+        return table in self._columned
+
+    # --- tables of accounts
+
+    def slots(self, source: str) -> int:
+        columns = self.columns.get(source)
+        return columns.roll.count if columns else 0
+
+    def slot(self, source: str, account: Address) -> int | None:
+        columns = self.columns.get(source)
+        found = columns.roll.find(account) if columns else 0
+        return found - 1 if found else None
+
+    def account(self, source: str, slot: int) -> Address:
+        """Raises LookupError for a slot that was not handed out."""
+        return self.columns[source].roll.account(slot)
+
+    def entries(self, table: str) -> Entries:
+        """Raises LookupError for a table that is not kept as columns. Cells that no column can hold are in `apart` alone."""
+        return self._columned[table].entries()
+
+    def apart(self, table: str) -> Mapping[Key, int]:
+        """The cells of a table of accounts that no column can hold: values from 2^128 on or below 0, other keys."""
+        return self._columned[table].odd
 
 
 class Overlay:
@@ -54,24 +121,49 @@ class Overlay:
 
     def __init__(self, below: View, writes: Iterable[Write] = ()) -> None:
         self._below = below
+        self._get_below = below.get
         self._cells: dict[str, dict[Key, int]] = {}
         self.write(writes)
 
     def get(self, table: str, key: Key) -> int:
         rows = self._cells.get(table)
-        if rows is not None and key in rows:
-            return rows[key]
-        return self._below.get(table, key)
+        if rows is not None:
+            value = rows.get(key)
+            if value is not None:
+                return value
+        return self._get_below(table, key)
 
     def keys(self, table: str) -> Iterator[Key]:
         rows = self._cells.get(table)
         if not rows:
             return self._below.keys(table)
-        return self._merged(rows, table)
+        return self._merged(dict(rows), table)
 
     def _merged(self, rows: dict[Key, int], table: str) -> Iterator[Key]:
-        yield from [key for key, value in rows.items() if value]
-        yield from [key for key in self._below.keys(table) if key not in rows]
+        yield from (key for key, value in rows.items() if value)
+        yield from (key for key in self._below.keys(table) if key not in rows)
+
+    def keys_of(self, table: str, account: Address) -> Iterator[Key]:
+        rows = self._cells.get(table)
+        if not rows:
+            return self._below.keys_of(table, account)
+        mine = [key for key, value in rows.items() if value and key[-1:] == (account,)]
+        return iter([*mine, *(key for key in self._below.keys_of(table, account) if key not in rows)])
+
+    def accounts(self, table: str) -> Iterator[Address]:
+        rows = self._cells.get(table)
+        if not rows:
+            return self._below.accounts(table)
+        return self._holders(dict(rows), table)
+
+    def _holders(self, rows: dict[Key, int], table: str) -> Iterator[Address]:
+        """Only an account from which a write took a cell needs a look at the others it has."""
+        written = dict.fromkeys(owners(rows), False)
+        written.update(dict.fromkeys(owners(key for key, value in rows.items() if value), True))
+        for account, held in written.items():
+            if held or any(key not in rows for key in self._below.keys_of(table, account)):
+                yield account
+        yield from (account for account in self._below.accounts(table) if account not in written)
 
     def write(self, writes: Iterable[Write]) -> None:
         for table, key, value in writes:

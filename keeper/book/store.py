@@ -1,24 +1,30 @@
 """The book on disk: rebuildable from the chain, so that a restart takes a second instead of a back-fill.
 
-One row per cell of the tables, one per journalled block, one per source's cursor. A block is saved in one transaction.
+One row per cell of the tables, one per journalled block, one per source's cursor. The tables of accounts are kept as an image of their
+columns, a file beside, and a log of the cells changed since. A block is saved in one transaction, and so is a change of image.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+import asyncio
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 from typing import Any, Self
 
-import orjson
 from sqlalchemy import BigInteger, Column, MetaData, Table, Text, bindparam, delete, select, update
 from sqlalchemy.dialects.sqlite import insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from keeper.book.book import JournalEntry
+from keeper.book.codec import decode_key, decode_undo, encode_key, encode_undo
+from keeper.book.image import Image, ImageError, read
+from keeper.book.images import LOG_CELLS, Images
+from keeper.book.state import Tables
+from keeper.errors import Halt
 from keeper.storage.database import Database, FileKind, Integer256
-from keeper.types import Hash, Head, Key, Write
+from keeper.types import Hash, Head, Write
 
 JOURNAL_BLOCKS = 256
 BATCH = 5000
@@ -46,6 +52,22 @@ JOURNAL = Table(
     Column("gas_used", BigInteger, nullable=False),
     Column("undo", Text),  # NULL: the base, below which nothing can be undone
 )
+LOG = Table(
+    "log",  # cells of accounts changed since the image was begun
+    METADATA,
+    Column("name", Text, primary_key=True),
+    Column("key", Text, primary_key=True),
+    Column("value", Text, nullable=False),
+    Column("epoch", BigInteger, nullable=False),
+    sqlite_with_rowid=False,
+)
+IMAGE = Table(
+    "image",  # one row, or none
+    METADATA,
+    Column("name", Text, primary_key=True),
+    Column("since", BigInteger, nullable=False),
+    Column("digest", Text, nullable=False),
+)
 CURSORS = Table(
     "cursors",
     METADATA,
@@ -56,7 +78,7 @@ CURSORS = Table(
 
 BOOK_FILE = FileKind(
     name="book",
-    schema_version=1,
+    schema_version=2,
     tables=METADATA,
     synchronous="NORMAL",
     remedy="move it away and restart; it is rebuilt from the chain",
@@ -68,9 +90,8 @@ Cursors = Mapping[str, tuple[int, Hash]]
 
 @dataclass(frozen=True, slots=True)
 class Snapshot:
-    """Everything a restart needs. `cells` are the state at `head`; `base` is the block under the journal's oldest."""
+    """What a restart needs besides the cells, which are the state at `head`; `base` is the block under the journal's oldest."""
 
-    cells: list[Write]
     journal: tuple[JournalEntry, ...]
     base: Head | None
     cursors: dict[str, tuple[int, Hash]]
@@ -81,32 +102,61 @@ class Snapshot:
 
 
 class BookStore:
-    """`book.sqlite`."""
+    """`book.sqlite`, and the image that it names. `log_cells`: how many changed cells of accounts make a new image worth while."""
 
-    def __init__(self, database: Database, journal_blocks: int = JOURNAL_BLOCKS) -> None:
+    def __init__(
+        self, database: Database, journal_blocks: int = JOURNAL_BLOCKS, log_cells: int = LOG_CELLS, read_only: bool = False
+    ) -> None:
         self.database = database
+        self._read_only = read_only
         self._journal_blocks = journal_blocks
+        self._tables = Tables()
+        self._images = Images(database.path, log_cells)
 
     @classmethod
     async def open(cls, path: Path, chain_id: int, read_only: bool = False) -> Self:
         """Raises ConfigError (another chain's file), Halt (in use, broken, no room)."""
-        return cls(await Database.open(path, chain_id, BOOK_FILE, read_only))
+        return cls(await Database.open(path, chain_id, BOOK_FILE, read_only), read_only=read_only)
 
     async def close(self) -> None:
+        await self._images.close()
         await self.database.close()
 
-    async def load(self) -> Snapshot:
-        """Raises Halt when the content is corrupt."""
+    async def load(self, tables: Tables) -> Snapshot:
+        """Fill empty tables, which are the ones whose changes are saved from now on. Raises Halt when the content is corrupt."""
+        self._tables = tables
         try:
-            cells, blocks, cursors = await self.database.read(_rows)
+            stored = await self._with_image(tables)
+            if any(tables.is_columned(name) for name, _, _ in stored.cells):
+                raise self.database.broken("keeps tables as another version did")
+            tables.write((name, decode_key(key), int(value)) for name, key, value in (*stored.cells, *(row[:3] for row in stored.log)))
+            if not self._read_only:
+                await self._images.resume(tables, stored.image, stored.log)
             return Snapshot(
-                [(name, decode_key(key), int(value)) for name, key, value in cells],
-                tuple(JournalEntry(_head(block), decode_undo(block.undo)) for block in blocks if block.undo is not None),
-                next((_head(block) for block in reversed(blocks) if block.undo is None), None),
-                {source: (number, Hash(hash_)) for source, number, hash_ in cursors},
+                tuple(JournalEntry(_head(block), decode_undo(block.undo)) for block in stored.blocks if block.undo is not None),
+                next((_head(block) for block in reversed(stored.blocks) if block.undo is None), None),
+                {source: (number, Hash(hash_)) for source, number, hash_ in stored.cursors},
             )
         except (ValueError, TypeError, LookupError):
             raise self.database.broken("is corrupt") from None
+
+    async def _with_image(self, tables: Tables) -> _Stored:
+        """What is stored, its image read. An owner may put a newer image in place of it meanwhile: then all is read once more."""
+        stored = await self.database.read(_stored)
+        while image := stored.image:
+            try:
+                await asyncio.to_thread(read, self.database.path.with_name(image.name), image.digest, tables)
+                break
+            except FileNotFoundError:
+                again = await self.database.read(_stored)
+                if again.image == image:
+                    raise self.database.broken(f"is corrupt, {image.name} is missing") from None
+                stored = again
+            except ImageError as damage:
+                raise self.database.broken(f"is corrupt, {damage}") from None
+            except OSError as error:
+                raise Halt(f"{image.name} of {self.database.path} cannot be read: {error.strerror}") from None
+        return stored
 
     async def save_update(self, undone: Sequence[Head], applied: Sequence[JournalEntry], cells: Sequence[Write], cursors: Cursors) -> None:
         """One transaction: undone blocks leave the journal, applied ones join it, `cells` get the values they have now."""
@@ -115,20 +165,38 @@ class BookStore:
             await _remove_blocks(connection, undone)
             await _add_blocks(connection, applied)
             await self._prune(connection, applied)
-            await _put(connection, cells, cursors)
 
-        await self.database.write(save)
+        await self._save(save, cells, cursors)
 
-    async def save_backfill(self, writes: Iterable[Write], cursors: Cursors, base: Head | None = None) -> None:
-        """One transaction for many cells. With `base`, the journal starts anew on that block."""
+    async def save_backfill(self, writes: Iterable[Write], cursors: Cursors, base: Head | None = None, whole: bool = False) -> None:
+        """One transaction for many cells. With `base`, the journal starts anew on that block. `whole`: the tables of accounts have changed
+        by more than these cells, so they are kept as a whole."""
 
         async def save(connection: AsyncConnection) -> None:
             if base is not None:
                 await connection.execute(delete(JOURNAL))
                 await connection.execute(insert(JOURNAL), [_block(base, None)])
-            await _put(connection, writes, cursors)
+
+        if whole:
+            await self._images.take_now()
+        await self._save(save, writes, cursors)
+
+    async def _save(self, blocks: Callable[[AsyncConnection], Awaitable[None]], writes: Iterable[Write], cursors: Cursors) -> None:
+        """An image that is ready by now has seen nothing that this save, or one before, does not keep: from here on it can be relied on."""
+        image, epoch = self._images.ready, self._images.epoch
+        net = {(name, encode_key(key)): value for name, key, value in writes}
+        logged = {cell: value for cell, value in net.items() if self._tables.is_columned(cell[0])}
+        for cell in logged:
+            del net[cell]
+
+        async def save(connection: AsyncConnection) -> None:
+            await blocks(connection)
+            await _put(connection, net, logged, epoch, cursors)
+            if image:
+                await _rely_on(connection, image)
 
         await self.database.write(save)
+        self._images.saved(image, len(logged))
 
     async def _prune(self, connection: AsyncConnection, applied: Sequence[JournalEntry]) -> None:
         """The newest block out of reach becomes the base; the ones below it go."""
@@ -145,62 +213,66 @@ class Glimpse:
     def __init__(self, path: Path, chain_id: int) -> None:
         self._path, self._chain_id = path, chain_id
 
-    async def load(self) -> Snapshot:
+    async def load(self, tables: Tables) -> Snapshot:
         if not self._path.exists():
-            return Snapshot([], (), None, {})
+            return Snapshot((), None, {})
         store = await BookStore.open(self._path, self._chain_id, read_only=True)
         try:
-            return await store.load()
+            return await store.load(tables)
         finally:
             await store.close()
 
     async def save_update(self, undone: Sequence[Head], applied: Sequence[JournalEntry], cells: Sequence[Write], cursors: Cursors) -> None:
         return None
 
-    async def save_backfill(self, writes: Iterable[Write], cursors: Cursors, base: Head | None = None) -> None:
+    async def save_backfill(self, writes: Iterable[Write], cursors: Cursors, base: Head | None = None, whole: bool = False) -> None:
         return None
 
     async def close(self) -> None:
         return None
 
 
-def encode_key(key: Key) -> str:
-    """A JSON array; an integer beyond 64 bits is nested, as decimal text, since orjson would lose its digits."""
-    return orjson.dumps([_part(part) for part in key]).decode()
+@dataclass(frozen=True, slots=True)
+class _Stored:
+    """Rows as they are."""
+
+    cells: Sequence[Any]
+    log: Sequence[Any]
+    blocks: Sequence[Any]
+    cursors: Sequence[Any]
+    image: Image | None
 
 
-def _part(part: int | str) -> int | str | list[str]:
-    if isinstance(part, str):
-        return part
-    return int(part) if -(2**63) <= part < 2**63 else [str(int(part))]
+async def _stored(connection: AsyncConnection) -> _Stored:
+    async def rows(wanted: Any) -> Sequence[Any]:
+        return (await connection.execute(wanted)).all()
+
+    images = [Image(*row) for row in await rows(select(IMAGE))]
+    blocks = await rows(select(JOURNAL).order_by(JOURNAL.c.number))
+    return _Stored(await rows(select(CELLS)), await rows(select(LOG)), blocks, await rows(select(CURSORS)), next(iter(images), None))
 
 
-def decode_key(text: str) -> Key:
-    return tuple(int(part[0]) if isinstance(part, list) else part for part in orjson.loads(text))
+Net = Mapping[tuple[str, str], int]
+"""(table, key as text) → value"""
 
 
-def encode_undo(undo: Iterable[Write]) -> str:
-    return orjson.dumps([[name, encode_key(key), str(value)] for name, key, value in undo]).decode()
-
-
-def decode_undo(text: str) -> tuple[Write, ...]:
-    return tuple((name, decode_key(key), int(value)) for name, key, value in orjson.loads(text))
-
-
-async def _rows(connection: AsyncConnection) -> tuple[Sequence[Any], Sequence[Any], Sequence[Any]]:
-    cells = (await connection.execute(select(CELLS))).all()
-    blocks = (await connection.execute(select(JOURNAL).order_by(JOURNAL.c.number))).all()
-    return cells, blocks, (await connection.execute(select(CURSORS))).all()
-
-
-async def _put(connection: AsyncConnection, writes: Iterable[Write], cursors: Cursors) -> None:
-    net = {(name, encode_key(key)): value for name, key, value in writes}
+async def _put(connection: AsyncConnection, net: Net, logged: Net, epoch: int, cursors: Cursors) -> None:
+    """A cell of the log says 0 when it is 0: the image may say otherwise."""
     present = ({"name": name, "key": key, "value": str(value)} for (name, key), value in net.items() if value)
     absent = ({"name_": name, "key_": key} for (name, key), value in net.items() if not value)
     await _in_batches(connection, _upsert(CELLS, "name", "key"), present)
     await _in_batches(connection, _DELETE_CELL, absent)
+    changed = ({"name": name, "key": key, "value": str(value), "epoch": epoch} for (name, key), value in logged.items())
+    await _in_batches(connection, _upsert(LOG, "name", "key"), changed)
     places = ({"source": source, "number": number, "hash": hash_} for source, (number, hash_) in cursors.items())
     await _in_batches(connection, _upsert(CURSORS, "source"), places)
+
+
+async def _rely_on(connection: AsyncConnection, image: Image) -> None:
+    """It has what was logged before it was begun."""
+    await connection.execute(delete(LOG).where(LOG.c.epoch < image.since))
+    await connection.execute(delete(IMAGE))
+    await connection.execute(insert(IMAGE), [{"name": image.name, "since": image.since, "digest": image.digest}])
 
 
 async def _remove_blocks(connection: AsyncConnection, heads: Sequence[Head]) -> None:

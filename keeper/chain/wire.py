@@ -62,8 +62,8 @@ def log_of(raw: Mapping[str, Any], timestamp_s: int) -> Log:
     try:
         return Log(
             address=Address(raw["address"].lower()),
-            topics=tuple(topic.lower() for topic in raw["topics"]),
-            data=from_hex(raw["data"]),
+            topics=tuple([topic.lower() for topic in raw["topics"]]),
+            data=bytes.fromhex(raw["data"][2:]),
             block_number=int(raw["blockNumber"], 16),
             block_hash=Hash(raw["blockHash"].lower()),
             timestamp_s=timestamp_s,

@@ -14,6 +14,7 @@ from keeper.app import Chain, book_path, ledger_path, open_chain, unpriced
 from keeper.book.store import BOOK_FILE
 from keeper.chain.capabilities import Capabilities, probe
 from keeper.chain.rpc import Rpc
+from keeper.commands.prices import guard_check
 from keeper.commands.progress import backfill_progress
 from keeper.config import Settings
 from keeper.config.settings import ChainSettings
@@ -161,7 +162,11 @@ def _watched(chain: Chain) -> list[Row]:
         _row(f"venue {v.name}", bool(n := len(v.pools(chain.view))), f"{n} pools", "no pool trades these tokens") for v in chain.venues
     ]
     problem = unpriced(chain)
-    return [*rows, _row("native token", problem is None, problem or chain.settings.native_token, "correct native_token")]
+    return [
+        *rows,
+        _row("prices", *guard_check(chain)),
+        _row("native token", problem is None, problem or chain.settings.native_token, "correct native_token"),
+    ]
 
 
 async def _executor(settings: Settings, chain: Chain) -> Row:

@@ -116,6 +116,18 @@ Whole = Annotated[int, integer(0), Field(json_schema_extra={"minimum": 0})]
 Port = Annotated[int, integer(0, 65_535), Field(json_schema_extra={"minimum": 0, "maximum": 65_535})]
 
 
+def _flag(value: object) -> bool:
+    """Text counts: the environment has no other way."""
+    known = {"true": True, "false": False}
+    if isinstance(value, bool) or (isinstance(value, str) and value.strip().lower() in known):
+        return value if isinstance(value, bool) else known[value.strip().lower()]
+    raise refuse(f"must be true or false, was {given(value)}")
+
+
+Flag = Annotated[bool, BeforeValidator(_flag)]
+Window = Annotated[int, integer(60, 3600), Field(json_schema_extra={"minimum": 60, "maximum": 3600})]
+
+
 # --- text ---------------------------------------------------------------------------------------------------------
 
 
@@ -176,6 +188,18 @@ def _some(entries: tuple[object, ...]) -> tuple[object, ...]:
 AT_LEAST_ONE: Final = (AfterValidator(_some), Field(json_schema_extra={"minItems": 1}))
 Name = Annotated[str, BeforeValidator(_name), Field(json_schema_extra={"pattern": f"^{_NAME.pattern}$"})]
 AddressText = Annotated[Address, BeforeValidator(_address), Field(json_schema_extra={"pattern": "^0x[0-9a-fA-F]{40}$"})]
+
+
+def _addresses(value: object) -> object:
+    """In the environment, text with commas."""
+    if isinstance(value, str):
+        return [part for part in value.replace(",", " ").split() if part]
+    if not isinstance(value, list | tuple):
+        raise refuse(f"must be a list of addresses, was {given(value)}")
+    return value
+
+
+Addresses = Annotated[tuple[AddressText, ...], BeforeValidator(_addresses)]
 
 
 # --- files and secrets --------------------------------------------------------------------------------------------

@@ -192,12 +192,17 @@ def _stringed(value: Any) -> Any:
 def _toml(table: Tree, path: tuple[str, ...]) -> Iterator[str]:
     """Scalars first, then tables, as TOML demands."""
     for key, value in table.items():
-        if not isinstance(value, dict | list):
+        if not _is_table(value):
             yield f"{key} = {json.dumps(value, ensure_ascii=False)}"
     for key, value in table.items():
         name = ".".join((*path, key))
         if isinstance(value, dict):
             yield from ("", f"[{name}]", *_toml(value, (*path, key)))
-        elif isinstance(value, list):
+        elif _is_table(value):
             for entry in value:
                 yield from ("", f"[[{name}]]", *_toml(entry, (*path, key)))
+
+
+def _is_table(value: Any) -> bool:
+    """Or a list of some."""
+    return isinstance(value, dict) or (isinstance(value, list) and any(isinstance(entry, dict) for entry in value))

@@ -37,6 +37,10 @@ name = "uniswap"
 adapter = "uniswap-v3"
 address = "{uniswap}"
 
+[chains.guard]
+anchors = ["{usdc}", "{dai}"]
+min_depth = 1000
+
 [chains.executor]
 owner = "{owner}"
 beneficiary = "{beneficiary}"
@@ -62,6 +66,8 @@ def write_config(folder: Path, rpc: str, ws: str, block_time_s: int, addresses: 
             aave_v302=addresses["aave_v302.provider"],
             uniswap=addresses["uniswap.factory"],
             weth=addresses["token.WETH"],
+            usdc=addresses["token.USDC"],
+            dai=addresses["token.DAI"],
             owner=DEPLOYER,
             beneficiary=BENEFICIARY,
         )

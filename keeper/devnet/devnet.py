@@ -15,6 +15,7 @@ from keeper.devnet.artifacts import Abi, Contract
 from keeper.devnet.basefee import next_base_fee, traffic
 from keeper.devnet.configfile import write_config
 from keeper.devnet.genesis.builder import BLOCK_S, transaction
+from keeper.devnet.genesis.tokens import MAX_ANSWER, MIN_ANSWER
 from keeper.devnet.install import Report
 from keeper.devnet.names import DEPLOYER, OPERATOR_KEY, artifact_of
 from keeper.devnet.prices import Prices
@@ -194,9 +195,13 @@ class Devnet:
         """Put into the mempool what moves oracles and pools to these prices (USD, 8 decimals); the next block has them."""
         await self._prices.move(prices)
 
-    async def change_phase(self, symbol: str) -> Address:
-        """Put a new aggregator behind a token's feed, with the same price; mines blocks. Returns it."""
-        return await self._prices.change_phase(symbol)
+    async def set_answers(self, prices: Mapping[str, int]) -> None:
+        """As `set_prices`, but the pools stay where they are: oracles that err."""
+        await self._prices.answer(prices)
+
+    async def change_phase(self, symbol: str, least: int = MIN_ANSWER, most: int = MAX_ANSWER) -> Address:
+        """Put a new aggregator behind a token's feed, with the same price and these limits; mines blocks. Returns it."""
+        return await self._prices.change_phase(symbol, least, most)
 
     # --- blocks on their own --------------------------------------------------------------------------------------
 

@@ -51,10 +51,16 @@ class Prices:
         await self._send(TRANSMITTER, self._transmissions(prices, int(head["timestamp"], 16)))
         await self._send(TRADER, swaps)
 
-    async def change_phase(self, symbol: str) -> Address:
+    async def answer(self, prices: Mapping[str, int]) -> None:
+        """See Devnet.set_answers."""
+        _check(prices)
+        head = await self._net.request("eth_getBlockByNumber", "latest", False)
+        await self._send(TRANSMITTER, self._transmissions(prices, int(head["timestamp"], 16)))
+
+    async def change_phase(self, symbol: str, least: int, most: int) -> Address:
         """See Devnet.change_phase."""
         name, answer = f"aggregator.{symbol}", (await self.read("latest"))[symbol]
-        args = (8, f"{symbol} / USD", MIN_ANSWER, MAX_ANSWER, TRANSMITTER)
+        args = (8, f"{symbol} / USD", least, most, TRANSMITTER)
         receipt = await self._net.transact(DEPLOYER, None, self._net.contract(name).creation(args, {}))
         self._net.addresses[name] = aggregator = Address(receipt["contractAddress"])
         await self.move({symbol: answer})

@@ -26,6 +26,9 @@ class Metrics:
         self.head_time = Gauge("keeper_head_timestamp_seconds", "Timestamp of the newest block worked on", ["chain"], registry=registry)
         self.candidates = Gauge("keeper_candidates", "Liquidatable accounts at the newest block", ["chain"], registry=registry)
         self.outcomes = Counter("keeper_outcomes", "Ends of candidates", ["chain", "verdict", "reason"], registry=registry)
+        doubt = "Doubt about a price: 0 none, 1 alert, 2 hold", ["chain", "market", "token", "check"]
+        self.doubt = Gauge("keeper_price_doubt", *doubt, registry=registry)
+        self.doubts = Counter("keeper_price_doubts", "Doubts about prices that arose", ["chain", "check"], registry=registry)
         self.work = Histogram("keeper_block_seconds", "Head to last transaction sent", ["chain"], registry=registry)
 
     def block(self, chain: str, report: BlockReport) -> None:
@@ -36,6 +39,12 @@ class Metrics:
 
     def outcome(self, chain: str, outcome: Outcome) -> None:
         self.outcomes.labels(chain, outcome.verdict.value, outcome.reason or "none").inc()
+
+    def price_doubted(self, chain: str, market: str, token: str, check: str, severity: int) -> None:
+        """A doubt that arose, or with severity 0 went."""
+        self.doubt.labels(chain, market, token, check).set(severity)
+        if severity:
+            self.doubts.labels(chain, check).inc()
 
 
 class Reporter:

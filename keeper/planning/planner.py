@@ -15,6 +15,7 @@ from keeper.book.state import DIVERGED, Overlay
 from keeper.errors import Skip
 from keeper.planning.predict import Predictor
 from keeper.ports import Market, View
+from keeper.risk.guard import PriceGuard, Prices
 from keeper.risk.watch import Candidate
 from keeper.types import Address, Fill, Funding, FundingKind, Landing, Pair, Plan, PoolKey, Prediction
 
@@ -45,13 +46,15 @@ Shape = tuple[FundingKind, Address, tuple[PoolKey, ...], Address]
 
 
 class Planner:
-    """Pure: state in, plans out. `priority_fee_wei`: the least tip per gas; `limit`: the most plans for a block."""
+    """Pure: state in, plans out. `priority_fee_wei`: the least tip per gas; `limit`: the most plans for a block; `guard`: which prices to
+    believe."""
 
-    def __init__(self, predictor: Predictor, priority_fee_wei: int, limit: int) -> None:
+    def __init__(self, predictor: Predictor, priority_fee_wei: int, limit: int, guard: PriceGuard | None = None) -> None:
         self._predictor = predictor
         self._router = predictor.router
         self._priority_fee_wei = priority_fee_wei
         self._limit = limit
+        self._guard = guard
 
     # --- a block
 
@@ -62,9 +65,10 @@ class Planner:
 
         `ahead`: plans that are on their way and land before these."""
         at_s, gas_price_wei = landing.timestamp_s, self.gas_price_wei(landing)
-        view = self._after(ahead, view, at_s) if ahead else view
         rejected: list[Rejected] = []
-        first = [found for found in (self._try(c, view, at_s, gas_price_wei, rejected) for c in candidates) if found]
+        prices = self._guard.at(view, at_s) if self._guard else None  # of the chain's own state: plans ahead move the pools that testify
+        view = self._after(ahead, view, at_s) if ahead else view
+        first = [found for found in (self._try(c, view, at_s, gas_price_wei, prices, rejected) for c in candidates) if found]
         first.sort(key=lambda found: self.net_wei(found[1], gas_price_wei), reverse=True)
         state = Overlay(view)
         plans: list[Prediction] = []
@@ -72,7 +76,7 @@ class Planner:
             if len(plans) >= self._limit:
                 rejected.append(Rejected(candidate, "max_plans_per_block", ""))
                 continue
-            made = list(self._in_turn(candidate, standalone, state, at_s, gas_price_wei, rejected))
+            made = list(self._in_turn(candidate, standalone, state, at_s, gas_price_wei, prices, rejected))
             plans += made[: self._limit - len(plans)]
         return plans, rejected
 
@@ -89,24 +93,35 @@ class Planner:
         return landing.base_fee_wei + self._priority_fee_wei
 
     def _try(
-        self, candidate: Candidate, view: View, at_s: int, gas_price_wei: int, rejected: list[Rejected]
+        self, candidate: Candidate, view: View, at_s: int, gas_price_wei: int, prices: Prices | None, rejected: list[Rejected]
     ) -> tuple[Candidate, Prediction] | None:
         try:
             if view.get(DIVERGED, (candidate.market.name,)):
                 raise Skip("market_diverged", "the book differed from the chain: move book.sqlite away and restart to rebuild it")
+            if prices:
+                prices.require(candidate.market, (leg.token for leg in candidate.health.legs))
             return candidate, self.best(candidate, view, at_s, gas_price_wei)
         except Skip as skip:
             rejected.append(Rejected(candidate, skip.reason, skip.detail))
             return None
 
     def _in_turn(
-        self, candidate: Candidate, standalone: Prediction, state: Overlay, at_s: int, gas_price_wei: int, rejected: list[Rejected]
+        self,
+        candidate: Candidate,
+        standalone: Prediction,
+        state: Overlay,
+        at_s: int,
+        gas_price_wei: int,
+        prices: Prices | None,
+        rejected: list[Rejected],
     ) -> Iterator[Prediction]:
         """One account's calls, one after another, until no further one pays. Each is written into `state`."""
         for call in range(CALLS_PER_ACCOUNT):
             try:
                 made = self._again(candidate, standalone, state, at_s, gas_price_wei) if call == 0 else None
                 made = made or self.best(candidate, state, at_s, gas_price_wei)
+                if prices:
+                    prices.require(candidate.market, made.gains)
             except Skip as skip:
                 if call == 0:
                     rejected.append(Rejected(candidate, skip.reason, skip.detail))

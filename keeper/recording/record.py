@@ -6,15 +6,16 @@ import json
 from collections import defaultdict, deque
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import replace
-from typing import Any, Literal, Protocol, TypeVar
+from typing import Any, Literal, Protocol, TypeVar, cast
 
 from keeper.book.book import JournalEntry
 from keeper.book.resume import ResumeReader, ResumeStore
+from keeper.book.state import Tables
 from keeper.book.store import Cursors, Snapshot
 from keeper.errors import Halt
 from keeper.pipeline import Books, Parts, Submitter
 from keeper.planning.codec import dump_plan, load_plan
-from keeper.ports import Simulator, View
+from keeper.ports import ColumnView, Simulator
 from keeper.recording.tape import Tape, plain, shaped
 from keeper.types import Address, ChainUpdate, Hash, Head, Job, Landing, Log, LogFilter, Outcome, Plan, Prediction, Read, Simulation, Write
 
@@ -128,13 +129,17 @@ class TapedStore:
     def __init__(self, deck: Deck, store: ResumeStore | None) -> None:
         self._deck, self._store = deck, store
 
-    async def load(self) -> Snapshot:
+    async def load(self, tables: Tables) -> Snapshot:
+        """The tape keeps every cell: an image is nothing without its file."""
 
-        async def ask() -> Snapshot:
-            return await self._owner.load()
+        async def ask() -> tuple[list[Write], Snapshot]:
+            snapshot = await self._owner.load(tables)
+            return list(tables.cells()), snapshot
 
-        reply: Snapshot = await self._deck.reply("snapshot", None, Snapshot, ask)
-        return reply
+        cells, snapshot = await self._deck.reply("snapshot", None, tuple[list[Write], Snapshot], ask)
+        if self._store is None:
+            tables.write(cells)
+        return cast("Snapshot", snapshot)
 
     @property
     def _owner(self) -> ResumeStore:
@@ -146,9 +151,9 @@ class TapedStore:
         if self._store is not None:
             await self._store.save_update(undone, applied, cells, cursors)
 
-    async def save_backfill(self, writes: Iterable[Write], cursors: Cursors, base: Head | None = None) -> None:
+    async def save_backfill(self, writes: Iterable[Write], cursors: Cursors, base: Head | None = None, whole: bool = False) -> None:
         if self._store is not None:
-            await self._store.save_backfill(writes, cursors, base)
+            await self._store.save_backfill(writes, cursors, base, whole)
 
 
 class RecordedBooks:
@@ -163,7 +168,7 @@ class RecordedBooks:
         self._tape.write(UPDATE, update)
 
     @property
-    def view(self) -> View:
+    def view(self) -> ColumnView:
         return self._books.view
 
     @property

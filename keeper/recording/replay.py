@@ -37,7 +37,7 @@ class _Nothing:
     async def record(self, outcomes: Sequence[Outcome]) -> None:
         return None
 
-    async def audit(self) -> None:
+    async def beside(self) -> None:
         return None
 
 
@@ -74,7 +74,8 @@ async def run_again(
         landing=landing,
         report=lambda report: None,
         now_s=lambda: player.answer("clock", None, lambda: 0.0),
-        audit=nothing.audit,
+        audit=nothing.beside,
+        recentre=nothing.beside,
     )
     await _drive(entries, books, Pipeline(parts))
     return Replayed([value for kind, value in entries if kind == PLAN], plans)

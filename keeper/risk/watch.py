@@ -1,13 +1,31 @@
-"""Keeps one row per account in step with the book and says who is liquidatable: nominated in floats, decided in integers."""
+"""Keeps the rows of all accounts in step with the book, and says who is worth liquidating in the block to come.
+
+Floats nominate, certificates spare the looking, integers decide. What owes less than any liquidation could earn its gas from is parked.
+"""
 
 from __future__ import annotations
 
+from array import array
+from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from keeper.ports import Market, View
-from keeper.risk.scan import Scan
-from keeper.types import Address, Factor, Health, Write
+import numpy as np
+from numpy.typing import NDArray
+
+from keeper.ports import ColumnView, Market, View
+from keeper.risk.engine import Engine, Work
+from keeper.risk.layer import Rows
+from keeper.types import Address, Cell, Factor, Health, Landing, Quote, Write
+
+LEAST_GAS = 200_000
+"""No liquidation takes less."""
+
+BEST_SALE = 0.10
+"""How far above the market's own prices what is seized may sell, before parked accounts would be missed."""
+
+MARKET_BITS = 40
+UNKNOWN = Quote(float("nan"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,43 +42,186 @@ class Candidate:
 
 
 class Watch:
-    """Every indebted account of every market of a chain."""
+    """Every indebted account of every market of a chain. `native`: the token that pays for gas; `priority_fee_wei`: the least tip."""
 
-    def __init__(self, markets: Sequence[Market]) -> None:
-        self._markets = {market.name: market for market in markets}
-        self._scan: Scan[tuple[str, Address]] = Scan()
+    def __init__(self, markets: Sequence[Market], native: Address, priority_fee_wei: int) -> None:
+        self._markets = tuple(markets)
+        self._native, self._priority_fee_wei = native, priority_fee_wei
+        self._state: ColumnView | None = None
+        self._reset()
+
+    def _reset(self) -> None:
+        self.engine = Engine(self._family)
+        self._handles = [_Handles() for _ in self._markets]
+        self._factors: list[dict[Factor, tuple[Cell, ...]]] = [{} for _ in self._markets]
+        self._driven: dict[Cell, set[tuple[int, Factor]]] = defaultdict(set)
+        self._stale: set[tuple[int, Factor]] = set()
+        self._known = 1
+        self._landing: Landing | None = None
 
     def __len__(self) -> int:
-        return len(self._scan)
+        return len(self.engine)
 
-    def rebuild(self, view: View) -> None:
+    # --- following the book
+
+    def rebuild(self, state: ColumnView) -> None:
         """Start from a whole state."""
-        self._scan = Scan()
-        for market in self._markets.values():
-            self._refresh(market, market.accounts(view), view)
+        self._state = state
+        self._reset()
+        for number, market in enumerate(self._markets):
+            for block in market.compiled(state):
+                tags = block.slot.astype(np.int64) | number << MARKET_BITS
+                self._handles[number].fill(block.slot, self.engine.fill(block, _floor(market), tags))
+            self._refresh(number, _beside(market, state), state)
 
-    def update(self, changed: Iterable[Write], view: View) -> None:
-        """Follow a change of the book: only the accounts these cells belong to are looked at."""
+    def update(self, changed: Iterable[Write], state: ColumnView) -> None:
+        """Follow a change of the book: only the accounts these cells belong to are looked at, and the factors that hang on them."""
+        self._state = state
         writes = list(changed)
-        for market in self._markets.values():
-            self._refresh(market, market.touched(writes), view)
+        for number, market in enumerate(self._markets):
+            self._refresh(number, market.touched(writes), state)
+        if self._driven:
+            for table, key, _ in writes:
+                self._stale |= self._driven.get((table, key), _NO_FACTORS)
 
-    def candidates(self, view: View, at_s: int) -> list[Candidate]:
-        """Accounts with a health factor below 1 at `at_s`, worst surplus first."""
-        found = []
-        for name, account in self._scan.nominate(self._factors(view, at_s)):
-            health = self._markets[name].health(view, account, at_s)
-            if health.liquidatable:
-                found.append(Candidate(self._markets[name], account, health))
-        return found
-
-    def _factors(self, view: View, at_s: int) -> dict[Factor, float]:
-        return {factor: value for market in self._markets.values() for factor, value in market.factors(view, at_s).items()}
-
-    def _refresh(self, market: Market, accounts: Iterable[Address], view: View) -> None:
+    def _refresh(self, number: int, accounts: Iterable[Address], state: ColumnView) -> None:
         for account in accounts:
-            row = market.row(view, account)
-            if any(weight < 0 for weight in row.weights.values()):
-                self._scan.put((market.name, account), row)
-            else:
-                self._scan.drop((market.name, account))
+            self._put(number, account, state)
+
+    def _put(self, number: int, account: Address, state: ColumnView) -> None:
+        market, handles = self._markets[number], self._handles[number]
+        slot = state.slot(market.name, account)
+        if slot is None:
+            return
+        rows, old = market.rows(state, account), handles.of(slot)
+        tag = slot | number << MARKET_BITS
+        for handle in old[len(rows) :]:
+            self.engine.drop(handle)
+        placed = [*old, *[None] * len(rows)]
+        handles.set(slot, [self.engine.put(placed[i], row, _floor(market), tag) for i, row in enumerate(rows)])
+
+    # --- candidates
+
+    def candidates(self, state: ColumnView, landing: Landing) -> list[Candidate]:
+        """Accounts worth liquidating in the landing block: health factor below 1 by its integers; the largest debts first."""
+        self.tick(state, landing)
+        found = dict.fromkeys(self.engine.tags(self.engine.inside()).tolist())
+        candidates = [self._candidate(tag, state, landing.timestamp_s) for tag in found]
+        return sorted((c for c in candidates if c.health.liquidatable), key=lambda c: c.health.debt, reverse=True)
+
+    def tick(self, state: ColumnView, landing: Landing) -> None:
+        """Bring the set to this state and block."""
+        self._state = state
+        self._quote(state, landing)
+        for handle in self.engine.outdated():
+            tag = int(self.engine.tags(np.array([handle], np.int32))[0])
+            self._put(tag >> MARKET_BITS, self._account(tag, state), state)
+        self.engine.tick(lambda rows: self._decide(rows, state, landing.timestamp_s))
+
+    def _candidate(self, tag: int, state: ColumnView, at_s: int) -> Candidate:
+        market, account = self._markets[tag >> MARKET_BITS], self._account(tag, state)
+        return Candidate(market, account, market.health(state, account, at_s))
+
+    def _account(self, tag: int, state: ColumnView) -> Address:
+        return state.account(self._markets[tag >> MARKET_BITS].name, tag & (1 << MARKET_BITS) - 1)
+
+    def _decide(self, rows: Rows, state: ColumnView, at_s: int) -> NDArray[np.bool_]:
+        return np.array([self._candidate(tag, state, at_s).health.liquidatable for tag in self.engine.tags(rows).tolist()], np.bool_)
+
+    # --- factors
+
+    def _quote(self, state: View, landing: Landing) -> None:
+        """All factors for another block, else those that something has moved."""
+        self._meet(state)
+        if landing != self._landing:
+            wanted = [list(factors) for factors in self._factors]
+            self.engine.set((_floor(market), Quote(self._least_debt(market, state, landing))) for market in self._markets)
+        else:
+            wanted = [[factor for of, factor in self._stale if of == number] for number in range(len(self._markets))]
+        for number, factors in enumerate(wanted):
+            self._hang(number, [factor for factor in factors if (number, factor) in self._stale], state)
+            quotes = self._markets[number].factors(state, landing.timestamp_s, factors)
+            self.engine.set((factor, quotes.get(factor, UNKNOWN)) for factor in factors)
+        self._landing = landing
+        self._stale.clear()
+
+    def _meet(self, state: View) -> None:
+        """Factors that rows have brought since."""
+        names, self._known = self.engine.factors.names[self._known :], len(self.engine.factors.names)
+        numbers = {market.name: number for number, market in enumerate(self._markets)}
+        for factor in names:
+            number = numbers[factor[0]]
+            if factor != _floor(self._markets[number]):
+                self._stale.add((number, factor))
+                self._factors[number][factor] = ()
+
+    def _hang(self, number: int, factors: Iterable[Factor], state: View) -> None:
+        """Note what these factors hang on now."""
+        for factor in factors:
+            for cell in self._factors[number][factor]:
+                self._driven[cell].discard((number, factor))
+            cells = self._factors[number][factor] = self._markets[number].drivers(state, factor)
+            for cell in cells:
+                self._driven[cell].add((number, factor))
+
+    def _least_debt(self, market: Market, state: View, landing: Landing) -> float:
+        """Debt in the market's unit that could just earn the gas of liquidating it; 0 where gas has no price."""
+        cost_wei = LEAST_GAS * (landing.base_fee_wei + self._priority_fee_wei)
+        cost = market.value(state, self._native, cost_wei)
+        return (cost or 0) / ((1 + market.margin(state)) * (1 + BEST_SALE) - 1)
+
+    def _family(self, factor: Factor) -> str | None:
+        market = next((market for market in self._markets if market.name == factor[0]), None)
+        if market is None or self._state is None or factor == _floor(market):
+            return None
+        return f"{market.name} {market.family(self._state, factor)}"
+
+    # --- re-centring
+
+    def work(self) -> Work | None:
+        """The next re-centring that pays; to be run anywhere, then adopted here."""
+        return self.engine.work()
+
+    def adopt(self, work: Work) -> None:
+        self.engine.adopt(work)
+
+
+_NO_FACTORS: frozenset[tuple[int, Factor]] = frozenset()
+
+
+def _floor(market: Market) -> Factor:
+    """The factor that is the least debt worth a look."""
+    return (market.name, "least debt")
+
+
+def _beside(market: Market, state: ColumnView) -> Iterable[Address]:
+    """Accounts with cells that no column holds."""
+    return {Address(str(key[-1])) for table in market.columns for key in state.apart(table)}
+
+
+class _Handles:
+    """Slot → its row's handle; the few accounts of several rows beside."""
+
+    def __init__(self) -> None:
+        self._first = array("i")
+        self._more: dict[int, list[int]] = {}
+
+    def of(self, slot: int) -> list[int]:
+        first = self._first[slot] if slot < len(self._first) else -1
+        return [] if first < 0 else [first, *self._more.get(slot, ())]
+
+    def set(self, slot: int, handles: Sequence[int]) -> None:
+        self._reach(slot)
+        self._first[slot] = handles[0] if handles else -1
+        self._more.pop(slot, None)
+        if len(handles) > 1:
+            self._more[slot] = list(handles[1:])
+
+    def fill(self, slots: NDArray[np.int32], handles: NDArray[np.int32]) -> None:
+        self._reach(int(slots.max(initial=-1)))
+        np.frombuffer(self._first, np.int32)[slots] = handles
+
+    def _reach(self, slot: int) -> None:
+        missing = slot + 1 - len(self._first)
+        if missing > 0:
+            self._first.extend(array("i", [-1]) * max(missing, len(self._first) // 2))

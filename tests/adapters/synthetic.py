@@ -31,13 +31,15 @@ class State(Tables):
     """Tables of one market, with reserves and positions put in by hand."""
 
     def __init__(self, market: AaveV3Market) -> None:
-        super().__init__()
+        super().__init__({NAME: market.columns})
         self.cells_of = market.cells
 
-    def reserve(self, reserve: int, price: int, decimals: int = 18, lt: int = 8000, bonus: int = 10500, fee: int = 1000) -> None:
+    def reserve(
+        self, reserve: int, price: int, decimals: int = 18, lt: int = 8000, bonus: int = 10500, fee: int = 1000, emode: int = 0
+    ) -> None:
         """A reserve that accrues: indexes above one and positive rates, last updated an hour before `NOW_S`."""
         names, token = self.cells_of, asset(reserve)
-        fields = {"active": 1, "flash": 1, "lt": lt, "bonus": bonus, "fee": fee, "factor": 1000, "block": 1}
+        fields = {"active": 1, "flash": 1, "lt": lt, "bonus": bonus, "fee": fee, "factor": 1000, "block": 1, "emode": emode}
         index = {"li": RAY * 103 // 100 + 7, "bi": RAY * 107 // 100 + 3, "lr": RAY // 50, "br": RAY // 20, "ts": NOW_S - 3600}
         values = {"decimals": decimals, "price": price, "cash": 10**40, "treasury": int(derived("treasury"), 16)}
         writes: list[Write] = [(names.slot, (reserve,), int(token, 16)), (names.id, (token,), reserve + 1)]
@@ -50,10 +52,10 @@ class State(Tables):
         fields = {"lt": lt, "bonus": bonus, "collateral": collateral}
         self.write([(self.cells_of.emode, (category, field), value) for field, value in fields.items()])
 
-    def account(self, supplied: Mapping[int, int], owed: Mapping[int, int], category: int = 0) -> None:
+    def position(self, supplied: Mapping[int, int], owed: Mapping[int, int], category: int = 0) -> None:
         """Scaled balances by reserve; every supply is used as collateral."""
         bits = sum(2 << 2 * reserve for reserve in supplied) + sum(1 << 2 * reserve for reserve in owed)
-        self.write([(self.cells_of.bits, (ACCOUNT,), bits), (self.cells_of.category, (ACCOUNT,), category)])
+        self.write([(self.cells_of.bits, (0, ACCOUNT), bits), (self.cells_of.category, (ACCOUNT,), category)])
         for reserve, scaled in supplied.items():
             self.write(self.cells_of.move(self, "supply", reserve, ACCOUNT, scaled))
         for reserve, scaled in owed.items():

@@ -38,7 +38,7 @@ def state_of(market: AaveV3Market) -> State:
     """Reserve 0 with tokens and an oracle price source; the account supplies 100 and owes 50, scaled."""
     state, cells = State(market), market.cells
     state.reserve(0, 10**8)
-    state.account({0: 100}, {0: 50})
+    state.position({0: 100}, {0: 50})
     state.write([(cells.token, (ATOKEN,), 1), (cells.token, (VTOKEN,), 2), (cells.market, ("oracle",), int(ORACLE, 16))])
     state.write([(cells.asset, (ASSET, "source"), int(SOURCE, 16)), (cells.aggregator, (SOURCE,), int(AGGREGATOR, 16))])
     return state
@@ -107,8 +107,8 @@ async def test_pool_events_land_in_their_cells(devnet: Devnet, version: str) -> 
     assert applied(market, log_of(devnet, POOL, pool, "UserEModeSet", ACCOUNT, 7)) == {("category", (ACCOUNT,)): 7}
     off = log_of(devnet, POOL, pool, "ReserveUsedAsCollateralDisabled", ASSET, ACCOUNT)
     on = log_of(devnet, POOL, pool, "ReserveUsedAsCollateralEnabled", ASSET, OTHER)
-    assert applied(market, off) == {("bits", (ACCOUNT,)): 1}
-    assert applied(market, on) == {("bits", (OTHER,)): 2}
+    assert applied(market, off) == {("bits", (0, ACCOUNT)): 1}
+    assert applied(market, on) == {("bits", (0, OTHER)): 2}
 
 
 async def test_only_a_liquidation_paid_in_atokens_moves_the_collaterals_index_and_only_from_3_5(devnet: Devnet) -> None:
@@ -130,9 +130,9 @@ async def test_token_events_move_scaled_balances_sums_and_the_borrowing_bit(devn
     minted = log_of(devnet, ATOKEN, atoken, "Mint", OTHER, ACCOUNT, 25, 5, RAY)
     assert applied(market, minted) == {("supply", (0, ACCOUNT)): 120, ("total", (0, "supply")): 120}
     burnt = log_of(devnet, VTOKEN, vtoken, "Burn", ACCOUNT, OTHER, 45, 5, RAY)
-    assert applied(market, burnt) == {("debt", (0, ACCOUNT)): 0, ("total", (0, "debt")): 0, ("bits", (ACCOUNT,)): 2}
+    assert applied(market, burnt) == {("debt", (0, ACCOUNT)): 0, ("total", (0, "debt")): 0, ("bits", (0, ACCOUNT)): 2}
     borrowed = log_of(devnet, VTOKEN, vtoken, "Mint", OTHER, OTHER, 9, 0, RAY)
-    assert applied(market, borrowed) == {("debt", (0, OTHER)): 9, ("total", (0, "debt")): 59, ("bits", (OTHER,)): 1}
+    assert applied(market, borrowed) == {("debt", (0, OTHER)): 9, ("total", (0, "debt")): 59, ("bits", (0, OTHER)): 1}
     sent = log_of(devnet, ATOKEN, atoken, "BalanceTransfer", ACCOUNT, OTHER, 40, RAY)
     assert applied(market, sent) == {("supply", (0, ACCOUNT)): 60, ("supply", (0, OTHER)): 40}
     assert applied(market, log_of(devnet, ATOKEN, atoken, "BalanceTransfer", ACCOUNT, ACCOUNT, 40, RAY)) == {}
@@ -143,13 +143,13 @@ async def test_token_events_move_scaled_balances_sums_and_the_borrowing_bit(devn
 
 async def test_an_answer_is_the_price_unless_it_is_not_positive_or_its_source_is_distrusted(devnet: Devnet) -> None:
     market = market_of(V3_6)
-    price, answer = ("asset", (ASSET, "price")), ("asset", (ASSET, "answer"))
+    price, answer, at, before = (("asset", (ASSET, field)) for field in ("price", "answer", "at", "before"))
     good, bad = (log_of(devnet, AGGREGATOR, "aggregator.WETH", "AnswerUpdated", value, 1, NOW_S) for value in (7, -7))
-    assert applied(market, good) == {price: 7, answer: 7}
-    assert applied(market, bad) == {answer: 0}
+    assert applied(market, good) == {price: 7, answer: 7, at: NOW_S, before: 10**8}
+    assert applied(market, bad) == {answer: 0, at: NOW_S}
     state = state_of(market)
     state.put(market.cells.asset, (ASSET, "distrusted"), 1)
-    assert [key[1] for _, key, _ in market.apply(good, state)] == ["answer"]
+    assert [key[1] for _, key, _ in market.apply(good, state)] == ["answer", "at"]
 
 
 async def test_a_new_oracle_or_source_forgets_what_was_known_of_the_old(devnet: Devnet) -> None:

@@ -138,7 +138,7 @@ def test_a_state_update_moves_only_indexes_that_somebody_pays_for(row: RuleSet) 
     unpaid = market.cells.index_of(state, 0)
     assert (unpaid.bi, unpaid.ts) == (before.bi, NOW_S)
     assert unpaid.li == income(before, NOW_S) > before.li
-    state.account({}, {0: 10**20})
+    state.position({}, {0: 10**20})
     state.write([(market.cells.index, (0, "lr"), 0)])
     state.write(accrue(market.cells, row, state, 0, NOW_S + 60))
     paid = market.cells.index_of(state, 0)

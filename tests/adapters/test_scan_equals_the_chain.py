@@ -79,6 +79,7 @@ async def test_health_bits_balances_and_indexes_equal_the_contracts_in_every_ran
             await _compare(run, name, whole=state % 10 == 0)
     assert run.seen["words"] > 100_000
     assert run.seen["liquidatable"] > 500
+    assert run.seen["certainly liquidatable"] > 300
     assert min(run.seen["succeeded"], run.seen["reverted"]) > 200
 
 
@@ -138,21 +139,20 @@ async def _compare(run: Run, name: str, whole: bool) -> None:
 
 
 def _rows_never_miss(run: Run, market: AaveV3Market, accounts: Sequence[Address], at_s: int) -> None:
-    """A surplus means healthy; and no surplus is further under the truth than a basis point and a few units."""
+    """A surplus at the lower bound means healthy, none at the upper one liquidatable; and the bounds are not further from the truth than a
+    basis point and a few units."""
     view = run.indexers[market.name].tables
-    factors = market.factors(view, at_s)
     for account in accounts:
-        row, health = market.row(view, account), market.health(view, account, at_s)
-        surplus = row.constant + sum(weight * factors[factor] for factor, weight in row.weights.items())
-        assert surplus < 0 or not health.liquidatable
-        gap = health.weighted_collateral - health.debt - surplus
-        assert -1 <= gap <= health.weighted_collateral * 3e-4 + health.debt * 1e-6 + 20 + _token_units(factors, row.weights)
-
-
-def _token_units(factors: dict[tuple[str, ...], float], weights: object) -> float:
-    """One smallest token unit per leg: dear tokens with few decimals round by cents."""
-    assert isinstance(weights, dict)
-    return 3 * sum(factors[factor] for factor in weights)
+        for row in market.rows(view, account):
+            health, factors = market.health(view, account, at_s), market.factors(view, at_s, row.weights)
+            low = row.constant + sum(weight * factors[factor].value for factor, weight in row.weights.items())
+            high = low + row.slack + sum(abs(weight) * factors[factor].width for factor, weight in row.weights.items())
+            assert low < 0 or not health.liquidatable
+            assert high >= 0 or health.liquidatable
+            run.seen["certainly liquidatable"] += high < 0
+            gap = health.weighted_collateral - health.debt - low
+            token_units = 3 * sum(quote.value for quote in factors.values())  # dear tokens with few decimals round by cents
+            assert -1 <= gap <= health.weighted_collateral * 3e-4 + health.debt * 1e-6 + 20 + token_units
 
 
 # --- liquidations -------------------------------------------------------------------------------------------------

@@ -24,7 +24,7 @@ def two_reserves(market: AaveV3Market, dollars: int, health_bps: int) -> State:
     state.reserve(0, 2000 * BASE)
     state.reserve(1, BASE, lt=7700)
     scaled = dollars * UNIT * 100 // 107
-    state.account({0: dollars * UNIT * health_bps * 100 // 2000 // 8000 // 103 * 1}, {1: scaled})
+    state.position({0: dollars * UNIT * health_bps * 100 // 2000 // 8000 // 103 * 1}, {1: scaled})
     return state
 
 

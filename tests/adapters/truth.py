@@ -48,7 +48,7 @@ def users(market: AaveV3Market, view: View, accounts: Iterable[Address]) -> list
     pool, cells = market.deployment.pool, market.cells
     claims: list[Claim] = []
     for account in accounts:
-        bits, category = view.get(cells.bits, (account,)), view.get(cells.category, (account,))
+        bits, category = cells.flags(view, account), view.get(cells.category, (account,))
         claims.append((Read(pool, call_data(USER_CONFIGURATION, account)), {0: bits}, f"bits of {account}"))
         claims.append((Read(pool, call_data(USER_EMODE, account)), {0: category}, f"eMode of {account}"))
     return claims

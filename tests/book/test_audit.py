@@ -55,7 +55,7 @@ async def test_one_wrong_wei_stops_trading_that_market_alone_and_survives_a_rest
     async with opened(settings) as chain:
         landing = chain.landing(chain.head)
         assert chain.view.get(DIVERGED, (wrong.name,)) == 1
-        candidates = chain.watch.candidates(chain.view, landing.timestamp_s)
+        candidates = chain.watch.candidates(chain.view, landing)
         plans, rejected = chain.planner.block(candidates, chain.view, landing)
         assert {item.reason for item in rejected if item.candidate.market_name == wrong.name} == {"market_diverged"}
         assert {plan.plan.market for plan in plans} == {right.name}
@@ -82,3 +82,20 @@ async def test_a_sample_is_of_the_size_asked_for_and_zero_asks_nothing(net: Devn
     async with opened(load(net.config, {"KEEPER_DATA_DIR": str(tmp_path)})) as chain:
         assert len(auditor(chain, 3)._draw(chain.head)) == 3
         assert await auditor(chain, 0).run() == []
+
+
+async def test_a_draw_is_of_accounts_that_owe_something_by_the_heads_hash_and_misses_none_for_ever(net: Devnet, tmp_path: Path) -> None:
+    async with opened(load(net.config, {"KEEPER_DATA_DIR": str(tmp_path)})) as chain:
+        owing = {(market.name, account) for market in chain.markets for account in market.accounts(chain.view)}
+        everybody = [(market.name, account) for market, account in auditor(chain)._draw(chain.head)]
+        assert len(everybody) == len(set(everybody))
+        assert set(everybody) == owing
+        drawn = list[set[tuple[str, Address]]]()
+        for _ in range(40):
+            few = [(market.name, account) for market, account in auditor(chain, 5)._draw(chain.head)]
+            assert few == [(market.name, account) for market, account in auditor(chain, 5)._draw(chain.head)]
+            drawn.append(set(few))
+            await net.mine()
+            await chain.catch_up()
+        assert len(set.union(*drawn)) > len(owing) * 2 // 3
+        assert all(few <= owing and len(few) == 5 for few in drawn)

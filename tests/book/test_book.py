@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 import pytest
 from hypothesis import given
@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from keeper.book.book import Book
 from keeper.errors import Halt
-from keeper.ports import View
+from keeper.ports import Apply, View
 from keeper.types import Address, Block, Hash, Head, Key, Log, LogFilter, Read, Write
 
 
@@ -29,6 +29,7 @@ class Announcer:
     """A source: its root announces children, and every child sums what it is told."""
 
     name = "announcer"
+    columns: tuple[str, ...] = ()
     first_block = 0
 
     def filters(self, view: View) -> tuple[LogFilter, ...]:
@@ -41,6 +42,12 @@ class Announcer:
             return [("child", (address(value),), log.block_number + 1)]
         key: Key = (log.address,)
         return [("sum", key, view.get("sum", key) + value)]
+
+    def applier(self, view: View) -> Apply:
+        return self.apply
+
+    def reshapes(self, writes: Iterable[Write]) -> bool:
+        return any(table == "child" for table, _, _ in writes)
 
     def reads(self, view: View) -> tuple[Read, ...]:
         return ()

@@ -188,7 +188,7 @@ async def test_a_diverged_market_stays_so_over_a_reorg_and_a_restart_until_its_a
 def reasons(chain: Chain) -> set[str]:
     """Why accounts of the first market are not liquidated."""
     landing = chain.landing(chain.head)
-    _, rejected = chain.planner.block(chain.watch.candidates(chain.view, landing.timestamp_s), chain.view, landing)
+    _, rejected = chain.planner.block(chain.watch.candidates(chain.view, landing), chain.view, landing)
     return {item.reason for item in rejected if item.candidate.market_name == MARKET}
 
 

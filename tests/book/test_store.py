@@ -13,8 +13,9 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from keeper.book.book import JournalEntry
+from keeper.book.codec import decode_key, decode_undo, encode_key, encode_undo
 from keeper.book.state import Tables
-from keeper.book.store import BookStore, Glimpse, Snapshot, decode_key, decode_undo, encode_key, encode_undo
+from keeper.book.store import BookStore, Glimpse, Snapshot
 from keeper.errors import Halt
 from keeper.fixedpoint import MAX_UINT256
 from keeper.types import Hash, Head, Key, Write
@@ -39,8 +40,11 @@ async def store(tmp_path: Path) -> AsyncIterator[BookStore]:
     await opened.close()
 
 
-def cells(snapshot: Snapshot) -> set[Write]:
-    return set(snapshot.cells)
+async def loaded(store: BookStore | Glimpse) -> tuple[set[Write], Snapshot]:
+    """The cells and the rest."""
+    tables = Tables()
+    snapshot = await store.load(tables)
+    return set(tables.cells()), snapshot
 
 
 @given(KEYS)
@@ -69,21 +73,21 @@ def test_undo_writes_survive_in_their_order(writes: list[Write]) -> None:
 
 
 async def test_a_fresh_book_is_empty(store: BookStore) -> None:
-    snapshot = await store.load()
-    assert snapshot == Snapshot([], (), None, {})
+    cells, snapshot = await loaded(store)
+    assert (cells, snapshot) == (set(), Snapshot((), None, {}))
     assert snapshot.head is None
 
 
 @settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.lists(WRITES, max_size=4))
 async def test_what_is_loaded_is_what_the_tables_in_memory_hold(store: BookStore, batches: list[list[Write]]) -> None:
-    before = (await store.load()).cells
+    before, _ = await loaded(store)
     await store.save_backfill([(table, key, 0) for table, key, _ in before], {})
     tables = Tables()
     for batch in batches:
         tables.write(batch)
         await store.save_backfill(batch, {})
-    assert cells(await store.load()) == set(tables.cells())
+    assert (await loaded(store))[0] == set(tables.cells())
 
 
 async def test_a_block_is_saved_with_cells_journal_and_cursors(tmp_path: Path) -> None:
@@ -93,9 +97,9 @@ async def test_a_block_is_saved_with_cells_journal_and_cursors(tmp_path: Path) -
     await store.save_update([], entries, [("t", (1,), 0), ("t", (2,), MAX_UINT256), ("t", (3,), -5)], {"m": (12, hash_of(12))})
     await store.close()
     store = await BookStore.open(tmp_path / "book.sqlite", 1)
-    snapshot = await store.load()
+    cells, snapshot = await loaded(store)
     await store.close()
-    assert cells(snapshot) == {("t", (2,), MAX_UINT256), ("t", (3,), -5)}
+    assert cells == {("t", (2,), MAX_UINT256), ("t", (3,), -5)}
     assert snapshot.journal == tuple(entries)
     assert (snapshot.base, snapshot.head) == (head(10), head(12))
     assert snapshot.cursors == {"m": (12, hash_of(12))}
@@ -107,10 +111,10 @@ async def test_undone_blocks_leave_the_journal_and_their_successors_join_it(stor
     await store.save_update([], old, [], {})
     new = [JournalEntry(head(12, "b"), ()), JournalEntry(head(13, "b"), (("t", (0,), 2),))]
     await store.save_update([head(13), head(12)], new, [("t", (0,), 3)], {})
-    snapshot = await store.load()
+    _, snapshot = await loaded(store)
     assert snapshot.journal == (old[0], *new)
     await store.save_update([head(13, "b")], [], [("t", (0,), 2)], {})
-    assert (await store.load()).head == head(12, "b")
+    assert (await loaded(store))[1].head == head(12, "b")
 
 
 async def test_the_journal_keeps_256_blocks_and_the_one_below_as_base(store: BookStore) -> None:
@@ -119,7 +123,7 @@ async def test_the_journal_keeps_256_blocks_and_the_one_below_as_base(store: Boo
     for entry in entries[:290]:
         await store.save_update([], [entry], [], {})
     await store.save_update([], entries[290:], [], {})
-    snapshot = await store.load()
+    _, snapshot = await loaded(store)
     assert snapshot.journal == tuple(entries[-256:])
     assert snapshot.base == head(44)
 
@@ -128,19 +132,19 @@ async def test_a_new_base_starts_the_journal_anew(store: BookStore) -> None:
     await store.save_backfill([], {}, head(1))
     await store.save_update([], [JournalEntry(head(2), ())], [], {})
     await store.save_backfill([("t", (1,), 1)], {"m": (50, hash_of(50))}, head(50))
-    snapshot = await store.load()
+    _, snapshot = await loaded(store)
     assert (snapshot.journal, snapshot.base, snapshot.head) == ((), head(50), head(50))
 
 
 async def test_a_block_that_does_not_fit_is_not_saved_at_all(store: BookStore) -> None:
     await store.save_backfill([("t", (0,), 1)], {"m": (1, hash_of(1))}, head(1))
-    before = await store.load()
+    before = await loaded(store)
     pages = (await store.database.read(lambda c: c.exec_driver_sql("PRAGMA page_count"))).scalar_one()
     await store.database.write(lambda c: c.exec_driver_sql(f"PRAGMA max_page_count = {pages}"))
     many = [("t", (n,), n) for n in range(1, 20_000)]
     with pytest.raises(Halt, match="make room and restart"):
         await store.save_update([], [JournalEntry(head(2), ())], many, {"m": (2, hash_of(2))})
-    assert await store.load() == before
+    assert await loaded(store) == before
 
 
 async def test_content_that_cannot_be_understood_halts_with_the_remedy(tmp_path: Path) -> None:
@@ -157,20 +161,20 @@ async def test_content_that_cannot_be_understood_halts_with_the_remedy(tmp_path:
         connection.close()
         store = await BookStore.open(path, 1)
         with pytest.raises(Halt, match="is corrupt: move it away and restart; it is rebuilt from the chain"):
-            await store.load()
+            await store.load(Tables())
         await store.close()
 
 
 async def test_a_glimpse_sees_the_book_while_its_owner_runs_and_saves_nothing(tmp_path: Path) -> None:
     path = tmp_path / "book.sqlite"
     glimpse = Glimpse(path, 1)
-    assert await glimpse.load() == Snapshot([], (), None, {})
+    assert await loaded(glimpse) == (set(), Snapshot((), None, {}))
     owner = await BookStore.open(path, 1)
     await owner.save_backfill([("t", (1,), 1)], {}, head(1))
     await glimpse.save_backfill([("t", (1,), 2)], {}, head(2))
     await glimpse.save_update([], [JournalEntry(head(2), ())], [("t", (1,), 3)], {})
-    assert await glimpse.load() == await owner.load()
-    assert cells(await glimpse.load()) == {("t", (1,), 1)}
+    assert await loaded(glimpse) == await loaded(owner)
+    assert (await loaded(glimpse))[0] == {("t", (1,), 1)}
     await glimpse.close()
     await owner.close()
 
@@ -186,9 +190,10 @@ async def test_a_hundred_thousand_cells_are_saved_and_opened_in_little_time(tmp_
     await store.close()
     started = time.perf_counter()
     store = await BookStore.open(tmp_path / "book.sqlite", 1)
-    snapshot = await store.load()
+    tables = Tables()
+    await store.load(tables)
     loaded_s = time.perf_counter() - started
     await store.close()
-    assert cells(snapshot) == set(writes)
+    assert set(tables.cells()) == set(writes)
     assert saved_s < 3
     assert loaded_s < 2

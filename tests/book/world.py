@@ -27,7 +27,7 @@ MAX_TICK = 887220
 NEVER_S = 2**40
 IMPLEMENTATION_SLOT = "0x360894a13ba1a3210667c828492db98dca3e2076cc3735a920a3ca505d382bbc"
 ATOKEN, VTOKEN = "aave_v36.atoken.LINK", "aave_v36.vtoken.LINK"
-OF_THE_WAY_THERE = {"answer", "distrusted"}, {FOLLOWED, "uniswap.generation"}
+OF_THE_WAY_THERE = {"answer", "before", "distrusted"}, {FOLLOWED, "uniswap.generation"}
 """Fields of an asset, and tables, that tell what was seen on the way to this state, not what is."""
 
 Cells = dict[tuple[str, Key], int]

@@ -92,10 +92,30 @@ async def test_scan_equals_the_chain_in_every_random_state_now_and_at_the_landin
             await play.block()
             await chain.catch_up()
             await compare(net, healths(chain), chain.head.number, False, seen)
-            await compare(net, healths(chain, next_block=True), chain.head.number, True, seen)
+            due = healths(chain, next_block=True)
+            await compare(net, due, chain.head.number, True, seen)
+            watched_is_due(chain, due, play.world.rng, seen)
         await nobody_is_missed(net, play, chain)
     assert seen["compared"] > 10_000
     assert seen["liquidatable"] > 500
+    assert seen["watched"] > 200
+
+
+def watched_is_due(chain: Chain, due: Sequence[dict[str, Any]], rng: random.Random, seen: Counter[str]) -> None:
+    """The set the tick engine keeps is who is liquidatable, but for debts that could not earn half the gas of a liquidation."""
+    landing = chain.landing(chain.head)
+    found = {(c.market_name, c.account) for c in chain.watch.candidates(chain.view, landing)}
+    liquidatable = {(row["market"], row["account"]): row["debt"] for row in due if row["liquidatable"]}
+    assert found <= liquidatable.keys()
+    gas_wei = 200_000 * (landing.base_fee_wei + chain.settings.bidding.min_priority_fee_wei)
+    for market, account in liquidatable.keys() - found:
+        cost = next(m for m in chain.markets if m.name == market).value(chain.view, chain.settings.native_token, gas_wei)
+        assert cost is not None
+        assert liquidatable[market, account] < 10 * cost
+        seen["parked"] += 1
+    seen["watched"] += len(found)
+    if rng.random() < 0.5:
+        chain.watch.engine.recentre()
 
 
 async def nobody_is_missed(net: Devnet, play: Play, chain: Chain) -> None:

@@ -73,7 +73,7 @@ async def test_no_amount_route_or_funding_tried_one_by_one_nets_more(net: Devnet
     async with crashed(net, tmp_path, percent) as chain:
         landing = chain.landing(chain.head)
         compared = 0
-        for candidate in chain.watch.candidates(chain.view, landing.timestamp_s)[:ACCOUNTS]:
+        for candidate in chain.watch.candidates(chain.view, landing)[:ACCOUNTS]:
             tried = best_by_trying(chain, candidate, landing)
             if tried is None or tried <= 0:
                 continue
@@ -86,7 +86,7 @@ async def test_no_amount_route_or_funding_tried_one_by_one_nets_more(net: Devnet
 async def test_a_blocks_plans_are_each_predicted_on_what_the_ones_before_leave(net: Devnet, tmp_path: Path) -> None:
     async with crashed(net, tmp_path, 75) as chain:
         landing = chain.landing(chain.head)
-        candidates = chain.watch.candidates(chain.view, landing.timestamp_s)
+        candidates = chain.watch.candidates(chain.view, landing)
         made, rejected = chain.planner.block(candidates, chain.view, landing)
         assert len(made) >= 5
         assert {item.candidate.account for item in rejected} | {plan.plan.account for plan in made} == {c.account for c in candidates}
@@ -100,14 +100,14 @@ async def test_a_blocks_plans_are_each_predicted_on_what_the_ones_before_leave(n
 async def test_a_plan_survives_being_written_down(net: Devnet, tmp_path: Path) -> None:
     async with crashed(net, tmp_path, 75) as chain:
         landing = chain.landing(chain.head)
-        made, _ = chain.planner.block(chain.watch.candidates(chain.view, landing.timestamp_s), chain.view, landing)
+        made, _ = chain.planner.block(chain.watch.candidates(chain.view, landing), chain.view, landing)
         assert [plan_of(plan_text(item.plan)) for item in made] == [item.plan for item in made]
 
 
 async def test_plans_beyond_the_limit_are_left_for_the_next_block_and_say_so(net: Devnet, tmp_path: Path) -> None:
     async with crashed(net, tmp_path, 75) as chain:
         landing = chain.landing(chain.head)
-        candidates = chain.watch.candidates(chain.view, landing.timestamp_s)
+        candidates = chain.watch.candidates(chain.view, landing)
         made, rejected = Planner(chain.predictor, 10**8, limit=2).block(candidates, chain.view, landing)
         assert len(made) == 2
         assert "max_plans_per_block" in {item.reason for item in rejected}

@@ -8,13 +8,14 @@ id: (asset): reserve id + 1
 reserve: (reserve id, field): atoken, vtoken, block, lt, bonus, fee, factor (bps), active, paused, frozen, grace (s), flash, emode, deficit,
     accrued
 index: (reserve id, field): li, bi, lr, br (ray), ts (s)
-asset: (asset, field): decimals, treasury, price, unpriced, source, source_block, answer, distrusted, symbol, cash
+asset: (asset, field): decimals, treasury, price, unpriced, source, source_block, answer, distrusted, symbol, cash,
+    before (its last price), at (s), least, most (of the aggregator), asked (which aggregator), capped, uncapped (which source)
 aggregator: (source): the contract that emits the source's answers
 token: (token): 2 · reserve id + 1 for an aToken, + 2 for a debt token
 emode: (category, field): lt, bonus (bps), oracle, collateral (bitmap of reserve ids)
 supply, debt: (reserve id, account): scaled balance
 total: (reserve id, side): sum of scaled balances, side "supply" or "debt"
-bits: (account): the contract's own user configuration map
+bits: (reserve id // 64, account): the contract's own user configuration map, 128 bits a cell
 category: (account): the eMode the account is in
 """
 
@@ -27,6 +28,9 @@ from keeper.adapters.aave_v3.codec import to_address
 from keeper.adapters.aave_v3.versions import RuleSet
 from keeper.ports import View
 from keeper.types import Address, Write
+
+
+RESERVES_A_PAGE = 64
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +58,10 @@ class Deployment:
         return self.eras[-1].rules
 
     def rules_at(self, position: tuple[int, int]) -> RuleSet:
-        return next((era.rules for era in reversed(self.eras) if era.since <= position), self.eras[0].rules)
+        for era in reversed(self.eras):
+            if era.since <= position:
+                return era.rules
+        return self.eras[0].rules
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,6 +107,9 @@ class Cells:
         self.total = f"{name}/total"
         self.bits = f"{name}/bits"
         self.category = f"{name}/category"
+        self.columns: tuple[str, ...] = (self.supply, self.debt, self.bits, self.category)
+        self.identities = frozenset({self.slot, self.id, self.token, self.aggregator})
+        self.partly_identities = frozenset({self.market, self.reserve, self.asset, self.emode})
 
     # --- reserves
 
@@ -170,11 +180,11 @@ class Cells:
     # --- accounts
 
     def borrowers(self, view: View) -> Iterator[Address]:
-        seen: set[int | str] = set()
-        for _, account in view.keys(self.debt):
-            if account not in seen:
-                seen.add(account)
-                yield Address(str(account))
+        return view.accounts(self.debt)
+
+    def flags(self, view: View, account: str) -> int:
+        """The contract's own user configuration map."""
+        return view.get(self.bits, (0, account)) | view.get(self.bits, (1, account)) << 2 * RESERVES_A_PAGE
 
     def move(self, view: View, side: str, reserve: int, account: str, scaled: int) -> list[Write]:
         """Set a scaled balance and keep the sum in step."""

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
-from keeper.adapters.aave_v3 import errors, events, filters, flash, liquidation, position, reads, rows, sizing
+from keeper.adapters.aave_v3 import errors, events, feeds, filters, flash, liquidation, position, reads, rows, sizing
 from keeper.adapters.aave_v3.cells import Cells, Deployment
 from keeper.adapters.aave_v3.codec import call_data, selector
+from keeper.adapters.aave_v3.compiled import compiled
 from keeper.adapters.aave_v3.position import Holding, Position
 from keeper.errors import Skip
-from keeper.ports import View
+from keeper.ports import Apply, ColumnView, View
 from keeper.types import (
     Address,
     Audit,
+    Cell,
     Factor,
     Fill,
     Funding,
@@ -22,8 +24,11 @@ from keeper.types import (
     Log,
     LogFilter,
     Pair,
+    PriceFeed,
+    Quote,
     Read,
     Row,
+    RowBlock,
     Step,
     Write,
 )
@@ -46,6 +51,7 @@ class AaveV3Market:
         self.source = deployment.pool
         self.deployment = deployment
         self.cells = Cells(deployment.name)
+        self.columns = self.cells.columns
 
     # --- LogSource
 
@@ -57,7 +63,13 @@ class AaveV3Market:
         return filters.filters(self.deployment, self.cells, view)
 
     def apply(self, log: Log, view: View) -> list[Write]:
-        return events.apply(self.deployment, self.cells, log, view)
+        return self.applier(view)(log, view)
+
+    def applier(self, view: View) -> Apply:
+        return events.Applier(self.deployment, self.cells, view)
+
+    def reshapes(self, writes: Iterable[Write]) -> bool:
+        return events.reshapes(self.cells, writes)
 
     def reads(self, view: View) -> tuple[Read, ...]:
         return reads.reads(self.deployment, self.cells, view)
@@ -75,20 +87,26 @@ class AaveV3Market:
 
     def touched(self, writes: Iterable[Write]) -> set[Address]:
         """Parameters, prices and indexes are factors: only an account's own balances, bits and eMode change its row."""
-        by_reserve, by_account = {self.cells.supply, self.cells.debt}, {self.cells.bits, self.cells.category}
-        found = set()
-        for table, key, _ in writes:
-            if table in by_reserve:
-                found.add(Address(str(key[1])))
-            elif table in by_account:
-                found.add(Address(str(key[0])))
-        return found
+        return {Address(str(key[-1])) for table, key, _ in writes if table in self.columns}
 
-    def factors(self, view: View, at_s: int) -> dict[Factor, float]:
-        return rows.factors(self.deployment, self.cells, view, at_s)
+    def factors(self, view: View, at_s: int, wanted: Iterable[Factor]) -> dict[Factor, Quote]:
+        return rows.factors(self.deployment, self.cells, view, at_s, wanted)
 
-    def row(self, view: View, account: Address) -> Row:
-        return rows.row(self.deployment, self.cells, view, account)
+    def drivers(self, view: View, factor: Factor) -> tuple[Cell, ...]:
+        return rows.drivers(self.cells, view, factor)
+
+    def family(self, view: View, factor: Factor) -> str | None:
+        return rows.family(self.cells, view, factor)
+
+    def rows(self, view: View, account: Address) -> tuple[Row, ...]:
+        found = rows.row(self.deployment, self.cells, view, account)
+        return () if found is None else (found,)
+
+    def compiled(self, state: ColumnView) -> Iterator[RowBlock]:
+        return compiled(self.deployment, self.cells, state)
+
+    def margin(self, view: View) -> float:
+        return rows.margin(self.cells, view)
 
     def health(self, view: View, account: Address, at_s: int) -> Health:
         """`weighted_collateral` is Σ value · threshold in base currency, rounded as the version does (from 3.5: floored)."""
@@ -153,6 +171,20 @@ class AaveV3Market:
             return None
         unit: int = 10 ** self.cells.of_asset(view, token, "decimals")
         return amount * self.cells.price(view, token) // unit
+
+    def price(self, view: View, token: Address) -> int | None:
+        return self.cells.price(view, token) if self.cells.priced(view, token) else None
+
+    def repriced(self, view: View, prices: Mapping[Address, int]) -> list[Write]:
+        """Also the price source of an eMode, which is asked for as if it were a token."""
+        found: list[Write] = []
+        for token in self.cells.price_keys(view):
+            if token in prices:
+                found += [(self.cells.asset, (token, "price"), prices[token]), (self.cells.asset, (token, "unpriced"), 0)]
+        return found
+
+    def feeds(self, view: View) -> tuple[PriceFeed, ...]:
+        return feeds.feeds(self.cells, view, self.deployment.unit, self._symbol)
 
     def decode_error(self, data: bytes) -> str | None:
         return errors.decode(data)

@@ -108,7 +108,7 @@ def emode_price(cells: Cells, view: View, category: int) -> int:
 
 
 def _flags(cells: Cells, view: View, account: Address) -> list[tuple[Reserve, bool, bool]]:
-    loaded = [(cells.load(view, reserve), borrowed, used) for reserve, borrowed, used in flagged(view.get(cells.bits, (account,)))]
+    loaded = [(cells.load(view, reserve), borrowed, used) for reserve, borrowed, used in flagged(cells.flags(view, account))]
     return [(reserve, borrowed, used) for reserve, borrowed, used in loaded if reserve is not None]
 
 

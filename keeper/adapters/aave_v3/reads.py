@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
+from keeper.adapters.aave_v3 import feeds
 from keeper.adapters.aave_v3.cells import Cells, Deployment
 from keeper.adapters.aave_v3.codec import call_data, reply_address, reply_text, reply_word, selector, to_address
 from keeper.ports import View
@@ -65,6 +66,8 @@ def _oracle_asks(cells: Cells, view: View, oracle: Address) -> Iterator[Ask]:
             yield Ask(Read(oracle, call_data(GET_SOURCE_OF_ASSET, asset)), _source(cells, view, asset))
     for source in sorted({cells.of_asset(view, asset, "source") for asset in keys} - {0}):
         yield Ask(Read(to_address(source), AGGREGATOR), _aggregator(cells, view, source))
+    for asset in keys:
+        yield from (Ask(*question) for question in feeds.questions(cells, view, asset))
 
 
 def _price(cells: Cells, view: View, asset: Address) -> Callable[[bytes | None], list[Write]]:
@@ -76,8 +79,8 @@ def _price(cells: Cells, view: View, asset: Address) -> Callable[[bytes | None],
             return [(cells.asset, (asset, "unpriced"), 1)]
         last = cells.of_asset(view, asset, "answer")
         distrusted = int(last != price) if last else cells.of_asset(view, asset, "distrusted")
-        fields = {"price": price, "unpriced": 0, "distrusted": distrusted}
-        return [(cells.asset, (asset, field), value) for field, value in fields.items()]
+        fields = {"unpriced": 0, "distrusted": distrusted}
+        return [*feeds.priced(cells, view, asset, price), *((cells.asset, (asset, field), value) for field, value in fields.items())]
 
     return answer
 

@@ -21,6 +21,7 @@ class Names:
     pools: (token0, token1, fee) → the pool's address as an integer. created, spacing, price, tick, liquidity: (pool,) → value.
     gross, net: (pool, tick) → liquidity that refers to the tick, and that joins when it is crossed upwards.
     bitmap: (pool, word) → which of 256 tick spacings are initialised; words: (pool, group) → which of 256 words are not empty.
+    knot: (pool, number) → a moment at which the tick changed (see `twap`); span: (pool,) → the first number kept · 2^32 + the next one.
     """
 
     pools: str
@@ -33,6 +34,8 @@ class Names:
     net: str
     bitmap: str
     words: str
+    knot: str
+    span: str
 
     @classmethod
     def of(cls, venue: str) -> Names:

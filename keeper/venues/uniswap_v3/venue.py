@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from keeper.errors import Skip
-from keeper.ports import View
-from keeper.types import Address, Hop, Log, LogFilter, PoolKey, Read, Step, Write
+from keeper.ports import Apply, View
+from keeper.types import Address, Hop, Log, LogFilter, PoolKey, PoolPrice, Read, Step, Write
 from keeper.venues.uniswap_v3 import events
 from keeper.venues.uniswap_v3.pool import HIGHEST_PRICE, LOWEST_PRICE, Walk, walk
 from keeper.venues.uniswap_v3.tables import TOKENS, Names, liquidity_writes
+from keeper.venues.uniswap_v3.twap import testimony, ticked
 
 SWAP_SELECTOR = bytes.fromhex("128acb08")
 AMOUNT_OFFSET = 4 + 2 * 32
@@ -34,12 +36,15 @@ class SwapHop(Hop):
 class UniswapV3Venue:
     """Implements `Venue`. Pools whose tokens are not both of interest are remembered, but not followed."""
 
+    columns: tuple[str, ...] = ()
+
     def __init__(self, name: str, factory: Address, first_block: int) -> None:
         self.name = name
         self.factory = factory
         self._first_block = first_block
         self._names = Names.of(name)
         self._generation = f"{name}.generation"
+        self._shape = frozenset({TOKENS, self._generation, self._names.pools, self._names.created})
         self._seen: tuple[frozenset[tuple[int | str, ...]], int] | None = None
         self._followed: tuple[PoolKey, ...] = ()
 
@@ -60,6 +65,12 @@ class UniswapV3Venue:
         if not view.get(self._names.spacing, (log.address,)):
             return []
         return self._moved(log, view)
+
+    def applier(self, view: View) -> Apply:
+        return self.apply
+
+    def reshapes(self, writes: Iterable[Write]) -> bool:
+        return any(table in self._shape for table, _, _ in writes)
 
     def reads(self, view: View) -> tuple[Read, ...]:
         return ()
@@ -84,10 +95,12 @@ class UniswapV3Venue:
         names, key, topic = self._names, (log.address,), log.topics[0]
         if topic == events.SWAP:
             price, tick, liquidity = events.swapped(log)
-            return [(names.price, key, price), (names.tick, key, tick), (names.liquidity, key, liquidity)]
+            knots = ticked(view, names, log.address, tick, log.timestamp_s)
+            return [(names.price, key, price), (names.tick, key, tick), (names.liquidity, key, liquidity), *knots]
         if topic == events.INITIALIZE:
             price, tick = events.initialized(log)
-            return [(names.price, key, price), (names.tick, key, tick)]
+            knots = ticked(view, names, log.address, tick, log.timestamp_s)
+            return [(names.price, key, price), (names.tick, key, tick), *knots]
         if topic not in (events.MINT, events.BURN):
             return []
         lower, upper, delta = events.liquidity_changed(log)
@@ -142,6 +155,10 @@ class UniswapV3Venue:
         token_out = pool.token1 if token_in == pool.token0 else pool.token0
         writes = ((names.price, key, end.price), (names.tick, key, end.tick), (names.liquidity, key, end.liquidity))
         return SwapHop(pool, token_in, token_out, amount_in, amount_out, writes, end.words, end.crossings)
+
+    def testimony(self, view: View, pool: PoolKey, at_s: int, window_s: int) -> PoolPrice | None:
+        """As a `Witness`: the pool's own arithmetic mean tick (what its `observe` gives), its price now, and its depth."""
+        return testimony(view, self._names, pool.address, at_s, window_s)
 
     def encode(self, hop: Hop, executor: Address) -> Step:
         """swap(recipient, zeroForOne, amountSpecified, sqrtPriceLimitX96, data): data is the token the callback has to pay."""

@@ -1,0 +1,53 @@
+"""What stands behind a market's prices, as rows: what `keeper why` and `keeper check` show of the guard."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from keeper.app import ChainState
+from keeper.ports import Market
+from keeper.risk.sanity import PriceVerdict
+from keeper.types import Address
+
+Row = dict[str, Any]
+
+
+def price_rows(chain: ChainState, market: Market, tokens: Iterable[Address] | None = None) -> list[Row]:
+    """One row per token (None: all of the market) at the block a transaction sent now would land in: price, what the pools and the second
+    source say (in the market's unit; None: nobody can), the ruling and each doubt's figures."""
+    prices = chain.prices()
+    verdicts = prices.of(market) if tokens is None else prices.verdicts(market, tokens)
+    return [_row(verdict) for verdict in verdicts]
+
+
+def guard_check(chain: ChainState) -> tuple[bool, str, str]:
+    """(ok, detail, fix): whether the guard's settings name what there is; and how many prices have a witness, and which are doubted."""
+    policy, references = chain.guard.policy, chain.guard.references
+    listed = {token for market in chain.markets for token in market.tokens(chain.view)}
+    if strangers := [token for token in (*policy.anchors, *policy.tokens) if token not in listed]:
+        return False, f"no market lists {', '.join(strangers)}", "correct the tokens and anchors of [chains.guard]"
+    if silent := [source for source in references.addresses if references.price(chain.view, source, 0, 0) is None]:
+        return False, f"no price from {', '.join(silent)}", "correct the second sources in [[chains.guard.tokens]]"
+    verdicts = [verdict for market in chain.markets for verdict in chain.prices().of(market)]
+    seen = sum(verdict.traded is not None for verdict in verdicts)
+    doubted = "".join(f"; {verdict.feed.symbol} {verdict.ruling}" for verdict in verdicts if verdict.findings)
+    return True, f"{len(verdicts)}, {seen} of them seen by pools{doubted}", ""
+
+
+def _row(verdict: PriceVerdict) -> Row:
+    feed, traded = verdict.feed, verdict.traded
+    doubts = "; ".join(f"{finding.check} ({finding.ruling}): {finding.detail}" for finding in verdict.findings)
+    return {
+        "token": feed.token,
+        "symbol": feed.symbol,
+        "unit": feed.unit,
+        "price": feed.price,
+        "updated_at_s": feed.updated_at_s or None,
+        "traded_mean": traded.mean if traded else None,
+        "traded_now": traded.now if traded else None,
+        "second": verdict.second,
+        "ruling": verdict.ruling.value,
+        "doubts": {finding.check.value: finding.ruling.value for finding in verdict.findings},
+        "text": f"{feed.symbol} {verdict.ruling}" + (f": {doubts}" if doubts else ""),
+    }

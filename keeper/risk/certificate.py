@@ -1,0 +1,218 @@
+"""How far the factors must move before a row can change its state: computed once at a reference, then compared with each tick.
+
+For a row whose surplus is S > 0 at the reference let ρ = S / Σ|w|·s, its distance in scales. As S moves by Σ w·Δ, nothing can happen before
+some factor of its own has moved against it by more than ρ·s. Rows are therefore listed per factor and direction, by ρ. Of each row one
+thing is certified:
+
+* safe, by each factor's own move, or, if that reaches further, by what its families of factors move and what their members move against
+  them: Σ v·m = Σ (Σ v)·μ + Σ v·(m - μ) for relative moves m and any μ, v = w·x;
+* parked: it owes less than what pays, so that it does not matter whether it is liquidatable;
+* doomed: liquidatable, and owing more than what pays.
+
+What is none of these has no certificate and stays under observation. Everything is rounded towards looking.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from keeper.risk.factors import Floats
+from keeper.risk.layer import Layer, Rows
+from keeper.risk.yardstick import Doomed, Netted, Plain, Reference, Yardstick, relative_scales
+
+FLOAT_ERROR = 1e-12
+"""Of the sum of a row's terms: far more than adding them up can lose."""
+
+
+@dataclass(frozen=True, slots=True)
+class Exposure:
+    """Rows to certify: int32[n] numbers, intp[W, n] columns, float64[W, n] weights (0 where unused), float64[n] constants and slacks,
+    int32[n] column of the least debt that pays (-1: any)."""
+
+    row: Rows
+    column: NDArray[np.intp]
+    weight: Floats
+    constant: Floats
+    slack: Floats
+    floor: NDArray[np.int32]
+
+    def __len__(self) -> int:
+        return len(self.row)
+
+    def take(self, index: NDArray[np.intp]) -> Exposure:
+        arrays = (self.row, self.column, self.weight, self.constant, self.slack, self.floor)
+        return Exposure(*(array.take(index, -1) for array in arrays))  # type: ignore[arg-type]  # as they came
+
+
+@dataclass(frozen=True, slots=True)
+class Certified:
+    """`layers` hold a certificate of every row but those of `open`."""
+
+    layers: tuple[Layer, ...]
+    open: Rows
+
+
+@dataclass(frozen=True, slots=True)
+class _Entries:
+    """Certificates to be listed: int32[n] list, float64[n] distance, int32[n] row."""
+
+    lists: NDArray[np.int32]
+    distance: Floats
+    row: Rows
+
+    @classmethod
+    def of(cls, lists: NDArray[np.int64], distance: Floats, row: Rows) -> _Entries:
+        """`lists` [k, n]: where each row is listed; -1: nowhere."""
+        listed = lists >= 0
+        where = np.nonzero(listed)[1]
+        return cls(lists[listed].astype(np.int32), distance[where], row[where])
+
+
+@dataclass(frozen=True, slots=True)
+class _Part:
+    """Some rows' entries by the yardstick that measures them, and the rows without any."""
+
+    plain: tuple[_Entries, ...]
+    netted: tuple[_Entries, ...]
+    doomed: tuple[_Entries, ...]
+    opened: Rows
+
+
+def weighted(weight: Floats, value: Floats, column: NDArray[np.intp]) -> Floats:
+    """Σ weight · value over each row's places: [W, n] weights and columns to [n]."""
+    found: Floats = np.einsum("ji,ji->i", weight, value.take(column))
+    return found
+
+
+def owed(weight: Floats, value: Floats, column: NDArray[np.intp]) -> Floats:
+    """Σ of what a row's negative weights come to. Of the others nothing needs to be known."""
+    found: Floats = np.where(weight < 0.0, -weight * value.take(column), 0.0).sum(axis=0)
+    return found
+
+
+def certify(exposures: Iterable[Exposure], at: Reference) -> Certified:
+    """Certificates at the reference for all rows that can have one."""
+    with np.errstate(divide="ignore", invalid="ignore"):
+        parts = [_certify(exposure, at) for exposure in exposures]
+    layers = (
+        _layer(Plain(at), [entries for part in parts for entries in part.plain]),
+        _layer(Netted(at), [entries for part in parts for entries in part.netted]),
+        _layer(Doomed(at), [entries for part in parts for entries in part.doomed]),
+    )
+    opened = np.concatenate([np.zeros(0, np.int32), *(part.opened for part in parts)])
+    return Certified(tuple(layer for layer in layers if len(layer)), opened)
+
+
+def _layer(yardstick: Yardstick, parts: list[_Entries]) -> Layer:
+    empty = _Entries(np.zeros(0, np.int32), np.zeros(0), np.zeros(0, np.int32))
+    found = [empty, *parts]
+    lists, distance, row = (np.concatenate([getattr(part, name) for part in found]) for name in ("lists", "distance", "row"))
+    return Layer(yardstick, lists, distance, row)
+
+
+def _certify(exposure: Exposure, at: Reference) -> _Part:
+    low, error = _surplus(exposure, at)
+    safe = low > error
+    plain, netted = _safe(exposure.take(np.flatnonzero(safe)), (low - error)[safe], at)
+    parked, doomed, opened = _unsafe(exposure.take(np.flatnonzero(~safe)), at)
+    return _Part((plain, parked), (netted,), (doomed,), opened)
+
+
+def _surplus(exposure: Exposure, at: Reference) -> tuple[Floats, Floats]:
+    """(lower bound, what floats may have lost of it)"""
+    terms = exposure.weight * at.value[exposure.column]
+    low = exposure.constant + terms.sum(axis=0)
+    return low, FLOAT_ERROR * (np.abs(exposure.constant) + np.abs(terms).sum(axis=0))
+
+
+def _safe(exposure: Exposure, surplus: Floats, at: Reference) -> tuple[_Entries, _Entries]:
+    """Each row by the certificate that reaches further."""
+    size = np.abs(exposure.weight)
+    plain = surplus / weighted(size, at.scale, exposure.column)
+    netted, family_lists = _netting(exposure, surplus, at)
+    better = netted > plain
+    own = np.flatnonzero(~better)
+    lists = np.where(exposure.weight > 0.0, exposure.column, exposure.column + len(at.value))
+    lists[exposure.weight == 0.0] = -1
+    return (
+        _Entries.of(lists[:, own], plain[own], exposure.row[own]),
+        _Entries.of(family_lists[:, better], netted[better], exposure.row[better]),
+    )
+
+
+def _netting(exposure: Exposure, surplus: Floats, at: Reference) -> tuple[Floats, NDArray[np.int64]]:
+    """(distance, lists [2W, n]) of rows with legs on both sides of one family; -inf for the others."""
+    width, count = exposure.weight.shape
+    distance, lists = np.full(count, -np.inf), np.full((2 * width, count), -1, np.int64)
+    family = np.where(exposure.weight == 0.0, np.int32(-1), at.family[exposure.column])
+    chosen = np.flatnonzero(_opposed(exposure.weight, family))
+    if len(chosen):
+        distance[chosen], lists[:, chosen] = _netted(exposure.take(chosen), family[:, chosen], surplus[chosen], at)
+    return distance, lists
+
+
+def _opposed(weight: Floats, family: NDArray[np.int32]) -> NDArray[np.bool_]:
+    """Two legs of opposite signs in one family."""
+    found = np.zeros(weight.shape[1], np.bool_)
+    for one in range(len(weight)):
+        for other in range(one):
+            found |= (family[one] >= 0) & (family[one] == family[other]) & (weight[one] * weight[other] < 0.0)
+    return found
+
+
+def _netted(exposure: Exposure, family: NDArray[np.int32], surplus: Floats, at: Reference) -> tuple[Floats, NDArray[np.int64]]:
+    common, apart = relative_scales(at)
+    worth = exposure.weight * at.value[exposure.column]
+    together = np.zeros_like(worth)
+    for one in range(len(worth)):
+        first = family[one] >= 0
+        for other in range(one):
+            first &= family[one] != family[other]
+        together[one] = np.where((family == family[one]) & first, worth, 0.0).sum(axis=0)
+    scales = np.append(common, 0.0)[family]
+    reach = (np.abs(together) * scales).sum(axis=0) + (np.abs(worth) * apart[exposure.column]).sum(axis=0)
+    usable = ((exposure.weight == 0.0) | (at.value[exposure.column] > 0.0)).all(axis=0)
+    families, size = at.families, len(at.value)
+    of_family = np.where(together > 0.0, family, family + families)
+    of_factor = 2 * families + np.where(worth > 0.0, exposure.column, exposure.column + size)
+    of_family = np.where(together == 0.0, -1, of_family)
+    of_factor = np.where(worth == 0.0, -1, of_factor)
+    return np.where(usable, surplus / reach, -np.inf), np.concatenate((of_family, of_factor))
+
+
+def _unsafe(exposure: Exposure, at: Reference) -> tuple[_Entries, _Entries, Rows]:
+    """(parked, doomed, the rows that are neither)"""
+    low, error = _surplus(exposure, at)
+    floor = np.append(at.value, -np.inf)[exposure.floor]
+    error += FLOAT_ERROR * np.abs(np.where(exposure.floor < 0, 0.0, floor))
+    above = owed(exposure.weight, at.value, exposure.column) - floor
+    reach = np.append(at.scale, 1.0)[exposure.floor] + owed(exposure.weight, at.scale, exposure.column)
+    below = -(low + exposure.slack + weighted(np.abs(exposure.weight), at.width, exposure.column)) - error
+    apart = below / weighted(np.abs(exposure.weight), at.scale, exposure.column)
+    parked = np.flatnonzero(-above > error)
+    doomed = np.flatnonzero((above > error) & (below > 0.0))
+    lists_parked, lists_doomed = _parked_lists(exposure.take(parked), len(at.value)), _doomed_lists(exposure.take(doomed), len(at.value))
+    return (
+        _Entries.of(lists_parked, ((-above - error) / reach)[parked], exposure.row[parked]),
+        _Entries.of(lists_doomed, np.minimum(apart, (above - error) / reach)[doomed], exposure.row[doomed]),
+        np.delete(exposure.row, np.concatenate((parked, doomed))),
+    )
+
+
+def _parked_lists(exposure: Exposure, size: int) -> NDArray[np.int64]:
+    """What is owed may rise, and the least that pays fall. In the lists of `Plain`."""
+    rises = np.where(exposure.weight < 0.0, exposure.column + size, -1)
+    return np.concatenate((rises, exposure.floor[None, :].astype(np.int64)))
+
+
+def _doomed_lists(exposure: Exposure, size: int) -> NDArray[np.int64]:
+    """The least that is owed may fall, the most that secures it rise; or what is owed fall and the least that pays rise."""
+    owes, holds = exposure.weight < 0.0, exposure.weight > 0.0
+    frees = np.where(owes, exposure.column + 2 * size, np.where(holds, exposure.column + 3 * size, -1))
+    falls = np.where(owes, exposure.column, -1)
+    floor = np.where(exposure.floor < 0, -1, exposure.floor.astype(np.int64) + size)
+    return np.concatenate((frees, falls, floor[None, :]))

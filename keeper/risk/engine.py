@@ -1,0 +1,189 @@
+"""The tick: factor values in, the exact change of the liquidatable set out.
+
+Rows live on shelves by their width, so that an account of forty positions does not widen the rows of a million others. A row's handle is
+its shelf and its number there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from keeper.risk.factors import Factors
+from keeper.risk.layer import Rows
+from keeper.risk.shelf import Change, Decide, Recentring, Shelf, Tags
+from keeper.types import Factor, Quote, Row, RowBlock
+
+WIDTHS = (4, 8, 16, 64, 256)
+SHIFT = 28
+"""Bits of a handle that are the row's number."""
+
+LAYERS = 9
+"""More of them make ticks slower than making one of them."""
+
+WATCHED = 2048
+"""As many more watched rows as after the last re-centring, and twice that, are worth certificates of their own."""
+
+REST = 64
+
+_ROW = (1 << SHIFT) - 1
+
+Family = Callable[[Factor], str | None]
+
+
+@dataclass(frozen=True, slots=True)
+class Work:
+    """A re-centring of one shelf, to be run off the hot path and adopted on it."""
+
+    shelf: int
+    recentring: Recentring
+
+    def run(self) -> Work:
+        self.recentring.run()
+        return self
+
+
+class Engine:
+    """`family`: which factors move together; asked once per factor."""
+
+    def __init__(self, family: Family = lambda factor: None) -> None:
+        self.factors = Factors()
+        self._family = family
+        self._shelves = tuple(Shelf(width) for width in WIDTHS)
+        self._calm = [0] * len(WIDTHS)
+        self._rest = [0] * len(WIDTHS)
+        """Ticks to wait before a shelf that certificates did not calm gets new ones."""
+        self._working = False
+
+    def __len__(self) -> int:
+        return sum(map(len, self._shelves))
+
+    @property
+    def watched(self) -> int:
+        """Rows that every tick evaluates."""
+        return sum(shelf.used if shelf.flooded else shelf.watched for shelf in self._shelves)
+
+    # --- edits
+
+    def put(self, handle: int | None, row: Row, floor: Factor | None = None, tag: int = -1) -> int:
+        """Set a row; returns its handle, which changes when it outgrows its shelf. `floor`: the factor that is the least debt that pays;
+        `tag`: whose row it is, in the caller's own numbers."""
+        names = row.weights
+        shelf = next(number for number, width in enumerate(WIDTHS) if len(names) <= width)
+        if handle is not None and handle >> SHIFT != shelf:
+            self.drop(handle)
+            handle = None
+        columns = [self.column(name) for name in names]
+        box = [(self.column(name), *bounds) for name, bounds in row.box.items()]
+        least = -1 if floor is None else self.column(floor)
+        number = None if handle is None else handle & _ROW
+        weights = tuple(names.values())
+        return shelf << SHIFT | self._shelves[shelf].put(number, columns, weights, row.constant, row.slack, least, box, tag)
+
+    def drop(self, handle: int) -> None:
+        self._shelves[handle >> SHIFT].drop(handle & _ROW)
+
+    def fill(self, block: RowBlock, floor: Factor | None = None, tag: Tags | None = None) -> NDArray[np.int32]:
+        """Add many rows; returns their handles, in order."""
+        tag = block.slot.astype(np.int64) if tag is None else tag
+        columns = np.array([self.column(name) for name in block.factors] or [0], np.intp)
+        least = -1 if floor is None else self.column(floor)
+        size = (block.weight != 0.0).sum(axis=1)
+        shelf_of = np.searchsorted(np.array(WIDTHS), size)
+        handles = np.empty(len(size), np.int32)
+        for number in np.unique(shelf_of):
+            rows = np.flatnonzero(shelf_of == number)
+            handles[rows] = self._fill(int(number), block, rows, columns, least, tag[rows])
+        return handles
+
+    def _fill(
+        self, number: int, block: RowBlock, rows: NDArray[np.intp], columns: NDArray[np.intp], least: int, tag: NDArray[np.int64]
+    ) -> Rows:
+        column, weight = _packed(block.column[rows], block.weight[rows], WIDTHS[number])
+        floor = np.full(len(rows), least, np.int32)
+        filled = self._shelves[number].fill(columns[column], weight, block.constant[rows], block.slack[rows], floor, tag)
+        return filled | np.int32(number << SHIFT)
+
+    def column(self, factor: Factor) -> int:
+        found = self.factors.find(factor)
+        return self.factors.column(factor, self._family(factor)) if found is None else found
+
+    # --- ticks
+
+    def set(self, quotes: Iterable[tuple[Factor, Quote]]) -> None:
+        """New values of factors that rows hold; the others are nobody's concern."""
+        find = self.factors.find
+        self.factors.set([(column, quote) for factor, quote in quotes if (column := find(factor)) is not None])
+
+    def tick(self, decide: Decide) -> Change:
+        """What the factors' values, and the edits, have changed since the last tick. `decide`: the integers, for rows too close to call."""
+        self._rest = [max(ticks - 1, 0) for ticks in self._rest]
+        changes = [(number, self._tick(number, decide)) for number, shelf in enumerate(self._shelves) if shelf.used]
+        return Change(_handles((n, change.entered) for n, change in changes), _handles((n, change.left) for n, change in changes))
+
+    def _tick(self, number: int, decide: Decide) -> Change:
+        high = np.int32(number << SHIFT)
+        return self._shelves[number].tick(self.factors.value, self.factors.width, lambda rows: decide(rows | high))
+
+    def tags(self, handles: Rows) -> NDArray[np.int64]:
+        """Whose rows these are."""
+        found = np.empty(len(handles), np.int64)
+        shelf_of = handles >> SHIFT
+        for number in np.unique(shelf_of):
+            at = np.flatnonzero(shelf_of == number)
+            found[at] = self._shelves[number].tag[handles[at] & _ROW]
+        return found
+
+    def inside(self) -> Rows:
+        """All rows that are liquidatable and owe enough to pay."""
+        return _handles((number, shelf.inside()) for number, shelf in enumerate(self._shelves))
+
+    def outdated(self) -> list[int]:
+        """Rows to be put again: their factors have left the box in which they hold."""
+        return [number << SHIFT | row for number, shelf in enumerate(self._shelves) for row in shelf.outdated(self.factors.value)]
+
+    # --- re-centring
+
+    def work(self, everything: bool = False) -> Work | None:
+        """The next re-centring worth making, None while there is none or one is under way."""
+        if self._working:
+            return None
+        for number, shelf in enumerate(self._shelves):
+            whole = everything or shelf.flooded or shelf.layers > LAYERS
+            if shelf.used and not self._rest[number] and (whole or shelf.watched > 2 * self._calm[number] + WATCHED):
+                self._working = True
+                return Work(number, shelf.recentring(self.factors, whole))
+        return None
+
+    def adopt(self, work: Work) -> None:
+        self._working = False
+        shelf = self._shelves[work.shelf]
+        shelf.adopt(work.recentring, self.factors)
+        self._calm[work.shelf] = shelf.watched
+        self._rest[work.shelf] = REST if shelf.flooded else 0
+
+    def recentre(self) -> None:
+        """All of it, here and now."""
+        for number, shelf in enumerate(self._shelves):
+            if shelf.used:
+                self._working = True
+                self.adopt(Work(number, shelf.recentring(self.factors, True)).run())
+
+
+def _handles(parts: Iterable[tuple[int, Rows]]) -> Rows:
+    found = [rows | np.int32(number << SHIFT) for number, rows in parts if len(rows)]
+    return np.concatenate(found) if found else np.zeros(0, np.int32)
+
+
+def _packed(column: NDArray[np.intp], weight: NDArray[np.float64], width: int) -> tuple[NDArray[np.intp], NDArray[np.float64]]:
+    """Used places first, and no more of them than `width`."""
+    if weight.shape[1] <= width:
+        return column, weight
+    order = np.argsort(weight == 0.0, axis=1, kind="stable")[:, :width]
+    return np.take_along_axis(column, order, axis=1), np.take_along_axis(weight, order, axis=1)
+
+
+__all__ = ["Change", "Decide", "Engine", "Work"]
