@@ -30,6 +30,7 @@ from keeper.config.settings import ChainSettings, GuardSettings, MarketSettings,
 from keeper.errors import ConfigError, Transient
 from keeper.planning.planner import Planner
 from keeper.planning.predict import Predictor
+from keeper.planning.prewarm import Prewarmer
 from keeper.planning.routing import Router
 from keeper.ports import Adapter, ColumnView, FlashLender, LogSource, Market, Reader, Venue, View, Witness
 from keeper.recording.record import Deck, TapedReader, TapedStore
@@ -59,6 +60,7 @@ class ChainState:
     planner: Planner
     watch: Watch
     guard: PriceGuard
+    prewarmer: Prewarmer
 
     @property
     def head(self) -> Head:
@@ -79,7 +81,9 @@ class ChainState:
 
     async def advance(self, update: ChainUpdate) -> None:
         """One step of the chain: the book, then the rows of the accounts it touched."""
-        self.watch.update(await self.bookkeeper.advance(update), self.view)
+        changed = await self.bookkeeper.advance(update)
+        self.watch.update(changed, self.view)
+        self.prewarmer.observe(changed)
 
 
 @dataclass(frozen=True)
@@ -183,7 +187,18 @@ async def open_state(chain: ChainSettings, reader: ResumeReader, store: ResumeSt
     lenders = [market for market in markets if isinstance(market, FlashLender)]
     predictor = Predictor(markets, Router(venues), lenders, chain.native_token)
     planner = Planner(predictor, chain.bidding.min_priority_fee_wei, chain.limits.max_plans_per_block, guard)
-    return ChainState(chain, tuple(markets), tuple(venues), book, Bookkeeper(book, reader, store), predictor, planner, watch, guard)
+    return ChainState(
+        chain,
+        tuple(markets),
+        tuple(venues),
+        book,
+        Bookkeeper(book, reader, store),
+        predictor,
+        planner,
+        watch,
+        guard,
+        Prewarmer(planner, markets),
+    )
 
 
 def policy(guard: GuardSettings) -> Policy:

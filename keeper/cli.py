@@ -15,6 +15,7 @@ from keeper import __version__
 
 if TYPE_CHECKING:
     from keeper.commands.output import Row, Rows
+    from keeper.commands.stress import Shock
     from keeper.config import Settings
     from keeper.types import Address
 
@@ -91,11 +92,35 @@ def _health_factor(text: str) -> int:
         raise typer.BadParameter(f"must be a number such as 1.05, was {text!r}") from None
 
 
+def _sizes(text: str) -> tuple[int, ...]:
+    units = {"k": 1_000, "m": 1_000_000}
+    found = []
+    for word in text.lower().split(","):
+        digits, unit = (word[:-1], units[word[-1]]) if word[-1:] in units else (word, 1)
+        if not (digits.isascii() and digits.isdigit()) or not _FEWEST <= int(digits) * unit <= _MOST:
+            raise typer.BadParameter(f"must be sizes from {_FEWEST} to 10m such as 1k,1m, was {text!r}")
+        found.append(int(digits) * unit)
+    return tuple(dict.fromkeys(found))
+
+
+def _names(text: str) -> tuple[str, ...]:
+    return tuple(name.strip() for name in text.split(",") if name.strip())
+
+
 def _account(text: str) -> Address:
     from keeper.address import parse_address
 
     try:
         return parse_address(text)
+    except ValueError as error:
+        raise typer.BadParameter(str(error)) from None
+
+
+def _shock(text: str) -> Shock:
+    from keeper.commands.stress import parse_shock
+
+    try:
+        return parse_shock(text)
     except ValueError as error:
         raise typer.BadParameter(str(error)) from None
 
@@ -106,6 +131,7 @@ Accounts = Annotated[int, typer.Option("--accounts", min=1, metavar="N", help="H
 Seed = Annotated[int, typer.Option("--seed", min=0, metavar="S", help="Same seed, same borrowers and prices.")]
 Default = Path("config/keeper.toml")
 _TABLE_BELOW_WAD = 11 * 10**17
+_FEWEST, _MOST = 100, 10_000_000
 
 
 @app.callback()
@@ -150,6 +176,20 @@ def devnet(
     from keeper.commands.devnet import devnet as command
 
     _print(command(accounts=accounts, seed=seed, port=port, block_time=block_time, as_json=as_json), as_json)
+
+
+@app.command(rich_help_panel="Try it")
+def bench(
+    accounts: Annotated[Any, typer.Option(parser=_sizes, metavar="N,...", help="Sizes of book; 1m takes minutes.")] = "1k,10k,100k",
+    only: Annotated[Any, typer.Option(parser=_names, metavar="NAME,...", help="Only these measures.")] = "",
+    seed: Annotated[int, typer.Option("--seed", min=0, metavar="S", help="Same seed, same book.")] = 1,
+    devnet: Annotated[bool, typer.Option("--devnet/--no-devnet", help="Also what is measured against a node.")] = True,
+    as_json: Json = False,
+) -> None:
+    """How fast it is on this machine: each figure beside its baseline in the same run."""
+    from keeper.commands.bench import bench as command
+
+    _print(command(accounts, only, seed, devnet, as_json), as_json)
 
 
 # --- run it -------------------------------------------------------------------------------------------------------
@@ -223,10 +263,17 @@ def scan(
     next_block: Annotated[bool, typer.Option("--next", help="At the block a transaction would land in.")] = False,
     below: Annotated[Any, typer.Option(parser=_health_factor, metavar="HF", help="Only smaller health factors [1.1 in a table].")] = None,
     everything: Annotated[bool, typer.Option("--all", help="Every account.")] = False,
+    watch: Annotated[int | None, typer.Option("--watch", min=1, metavar="N", help="The N most likely to fall below 1 next.")] = None,
     as_json: Json = False,
 ) -> None:
     """Every account's health factor now, by the protocol's own integers."""
     settings = _settings(config)
+    if watch is not None:
+        from keeper.commands.scan import watch as ahead
+
+        likely = ("market", "account", "health_factor_wad", "distance_sigma", "hazard_1h", "hazard_24h", "liquidated_by")
+        _print(ahead(settings, watch, next_block=next_block, below_wad=below), as_json, likely)
+        return
     from keeper.commands.scan import scan as command
 
     below_wad = below if below is not None or everything or as_json else _TABLE_BELOW_WAD
@@ -241,11 +288,31 @@ def why(
     market: Annotated[str | None, typer.Option("--market", metavar="NAME", help="Only this market.")] = None,
     as_json: Json = False,
 ) -> None:
-    """Why an account was, or was not, liquidated: health, legs, liquidation prices, and what the keeper decided."""
+    """Why an account was, or was not, liquidated: health, legs, liquidation prices, greeks, hazard, and what the keeper decided."""
     settings = _settings(config)
     from keeper.commands.why import why as command
 
     _print(command(settings, address, market=market), as_json, ("market", "block", "kind", "text"))
+
+
+@app.command(rich_help_panel="Ask it")
+def stress(
+    shock: Annotated[list[Any], typer.Option(parser=_shock, metavar="TOKEN=CHANGE%", help="Such as ETH=-30%; once for each token.")],
+    config: Config = Default,
+    paths: Annotated[int, typer.Option("--paths", min=0, max=1_000_000, metavar="N", help="Value at risk over N random price paths.")] = 0,
+    seed: Annotated[int, typer.Option("--seed", min=0, metavar="S", help="Same seed, same paths.")] = 1,
+    feedback: Annotated[
+        float, typer.Option("--feedback", min=0, max=1, metavar="SHARE", help="How much of a pool's move oracles follow.")
+    ] = 0.0,
+    days: Annotated[float, typer.Option("--days", min=0.01, max=365, metavar="D", help="How far the paths go.")] = 1.0,
+    plot: Annotated[Path | None, typer.Option("--plot", metavar="FILE", help="Draw it: .png, .svg or .pdf.")] = None,
+    as_json: Json = False,
+) -> None:
+    """What a price shock would do: who is liquidated, what pools make of it, and who bears the bad debt."""
+    settings = _settings(config)
+    from keeper.commands.stress import stress as command
+
+    _print(command(settings, shock, paths, seed, feedback, days, plot, as_json), as_json)
 
 
 @app.command(rich_help_panel="Ask it")

@@ -43,12 +43,14 @@ from keeper.monitor import health
 from keeper.monitor.prices import PriceAlerts
 from keeper.monitor.report import Metrics, Reporter
 from keeper.pipeline import BlockReport, Parts, Pipeline
-from keeper.recording.record import EXECUTOR, Player, Recorder, TapedReader, TapedStore, recorded
+from keeper.recording.record import EXECUTOR, Player, Recorder, TapedReader, TapedStore, TapedWarmth, recorded
 from keeper.recording.replay import Replayed, run_again
 from keeper.recording.tape import read_tape
-from keeper.risk.watch import Watch
 from keeper.storage.database import Database
 from keeper.types import Address, Head, Log, Outcome, Prediction
+
+NEAREST = 64
+"""Accounts whose plans are kept ready."""
 
 RESTART_FIRST_S, RESTART_MOST_S = 0.5, 10.0
 
@@ -62,6 +64,8 @@ class Listeners:
     block: tuple[Callable[[str, BlockReport], None], ...] = ()
     outcomes: tuple[Callable[[str, Sequence[Outcome]], None], ...] = ()
     settled: tuple[Callable[[str, Sequence[Settled]], None], ...] = ()
+    ready: tuple[Callable[[str, Head], None], ...] = ()
+    """Everything that can be prepared at a head is."""
     progress: Progress = field(default=lambda source, block, target: None)
 
 
@@ -137,7 +141,8 @@ async def open_pipeline(
         desk = _desk(chain, engine, database, hand, listeners)
         await sink.record(await desk.take(await engine.recover(chain.head), chain.head))
         alerts = PriceAlerts(named.name, _log, metrics)
-        parts = _parts(chain, hand, simulator, desk, sink, _Report(settings, chain, sink, alerts, listeners))
+        parts = _parts(chain, hand, simulator, desk, sink, _Report(settings, chain, sink, alerts, listeners), listeners)
+        chain.planner.warmth = TapedWarmth(recorder, chain.prewarmer) if recorder else chain.prewarmer
         pipeline = Pipeline(recorded(parts, recorder) if recorder else parts)
         if (await chain.reader.head()).hash == chain.head.hash:
             pipeline.wake()
@@ -151,7 +156,7 @@ def _desk(chain: Chain, engine: TxEngine, database: Database, hand: Hand, listen
     return Desk(engine, settler, Ledger(database), hand.executor, limits, lambda: chain.head, chain.reader.header, tell)
 
 
-def _parts(chain: Chain, hand: Hand, simulator: NodeSimulator, desk: Desk, sink: _Sink, report: _Report) -> Parts:
+def _parts(chain: Chain, hand: Hand, simulator: NodeSimulator, desk: Desk, sink: _Sink, report: _Report, listeners: Listeners) -> Parts:
     settings = chain.settings
     return Parts(
         feed=chain.feed,
@@ -168,7 +173,7 @@ def _parts(chain: Chain, hand: Hand, simulator: NodeSimulator, desk: Desk, sink:
         report=report,
         now_s=time.monotonic,
         audit=partial(_audit, Auditor(chain.bookkeeper, chain.markets, chain.reader, settings.audit_accounts), settings.name),
-        recentre=partial(_recentre, chain.watch),
+        foresee=partial(_foresee, chain, listeners),
     )
 
 
@@ -181,6 +186,7 @@ async def replay(settings: Settings, path: Path) -> Replayed:
     if address is None:
         raise ConfigError(f"{path} is not the recording of a run")
     state = await open_state(named, TapedReader(player, None), TapedStore(player, None), lambda source, block, target: None)
+    state.planner.warmth = TapedWarmth(player, None)
     policy = ProfitShare(**named.bidding.model_dump())
     return await run_again(entries, player, state, state.watch, state.planner, partial(_encode, state, address), policy, state.landing)
 
@@ -237,11 +243,28 @@ def _earnings(beneficiary: Address, address: Address, logs: Sequence[Log]) -> tu
     return (settled[1] if settled else 0), executor.gains(logs, address, beneficiary)
 
 
-async def _recentre(watch: Watch) -> None:
-    """Certificates are made in a thread; what happens meanwhile is told apart when they are adopted."""
-    while work := watch.work():
-        await asyncio.to_thread(work.run)
-        watch.adopt(work)
+async def _foresee(chain: Chain, listeners: Listeners) -> None:
+    """Between heads: certificates for the next ticks, then plans for the accounts that may be due next."""
+    while work := chain.watch.work():
+        await asyncio.to_thread(work.run)  # what happens meanwhile is told apart when they are adopted
+        chain.watch.adopt(work)
+    head = chain.head
+    if await warm(chain, head):
+        for listener in listeners.ready:
+            listener(chain.settings.name, head)
+
+
+async def warm(chain: ChainState, head: Head) -> bool:
+    """Plan the accounts next to their liquidation prices, one at a time; False when the next head came before all were."""
+    landing = chain.landing(head)
+    near = chain.watch.nearest(chain.view, landing.timestamp_s, NEAREST)
+    chain.prewarmer.keep((candidate.market_name, candidate.account) for candidate in near)
+    for candidate in near:
+        await asyncio.sleep(0)
+        if chain.head.hash != head.hash:
+            return False
+        chain.prewarmer.warm(candidate, chain.view, landing)
+    return True
 
 
 async def _audit(auditor: Auditor, chain: str) -> None:

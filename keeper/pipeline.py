@@ -80,6 +80,9 @@ class BlockReport:
     candidates: int
     outcomes: tuple[Outcome, ...]
     seconds: float
+    planned: int = 0
+    warm: int = 0
+    """Of the plans, those that were ready before they were due."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,8 +104,8 @@ class Parts:
     report: Callable[[BlockReport], None]
     now_s: Callable[[], float]
     audit: Callable[[], Awaitable[None]]
-    recentre: Callable[[], Awaitable[None]]
-    """Makes the next scans fast, beside the work."""
+    foresee: Callable[[], Awaitable[None]]
+    """Gets ready for what the next heads may bring, beside the work."""
 
 
 class Pipeline:
@@ -111,7 +114,7 @@ class Pipeline:
     def __init__(self, parts: Parts) -> None:
         self._parts = parts
         self._woken = asyncio.Event()
-        self._scanned = asyncio.Event()
+        self._worked = asyncio.Event()
         self._turn = asyncio.Lock()
 
     def wake(self) -> None:
@@ -121,7 +124,7 @@ class Pipeline:
     async def run(self, blocks: int | None = None) -> None:
         """Run until cancelled, or until `blocks` heads have been worked on."""
         async with asyncio.TaskGroup() as group:
-            beside = [group.create_task(self._follow(), name="follow"), group.create_task(self._recentre(), name="recentre")]
+            beside = [group.create_task(self._follow(), name="follow"), group.create_task(self._foresee(), name="foresee")]
             await group.create_task(self._work(blocks), name="work")
             for task in beside:
                 task.cancel()
@@ -141,13 +144,14 @@ class Pipeline:
             await self._woken.wait()
             self._woken.clear()
             await self.on_newest()
+            self._worked.set()
             done += 1
 
-    async def _recentre(self) -> None:
+    async def _foresee(self) -> None:
         while True:
-            await self._scanned.wait()
-            self._scanned.clear()
-            await self._parts.recentre()
+            await self._worked.wait()
+            self._worked.clear()
+            await self._parts.foresee()
 
     async def on_newest(self) -> None:
         """All there is to do about the newest head."""
@@ -156,7 +160,6 @@ class Pipeline:
             head = self._parts.books.head
             landing = self._parts.landing(head)
             candidates = self._parts.watcher.candidates(self._parts.books.view, landing)  # scan
-            self._scanned.set()
             ahead = self._parts.submitter.ahead()
             plans, outcomes = self._plan(candidates, landing, [plan for plan, _ in ahead])
         proven = await self._simulate(plans, landing, outcomes, [data for _, data in ahead])
@@ -166,7 +169,8 @@ class Pipeline:
         else:
             outcomes += await self._parts.submitter.submit(jobs, landing)
         await self._parts.sink.record(outcomes)
-        self._parts.report(BlockReport(head, len(candidates), tuple(outcomes), self._parts.now_s() - started))
+        seconds, warm = self._parts.now_s() - started, sum(plan.warm for plan in plans)
+        self._parts.report(BlockReport(head, len(candidates), tuple(outcomes), seconds, len(plans), warm))
 
     def _plan(self, candidates: Sequence[Candidate], landing: Landing, ahead: Sequence[Plan]) -> tuple[Sequence[Prediction], list[Outcome]]:
         in_flight = [self._parts.submitter.busy(candidate.market_name, candidate.account) for candidate in candidates]

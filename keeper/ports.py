@@ -47,6 +47,11 @@ from keeper.types import (
 class View(Protocol):
     """State at one moment: integers in named tables. An absent cell is 0."""
 
+    @property
+    def version(self) -> int:
+        """Another number after every write, here or below."""
+        ...
+
     def get(self, table: str, key: Key) -> int: ...
 
     def keys(self, table: str) -> Iterator[Key]:
@@ -218,6 +223,11 @@ class Market(LogSource, Protocol):
         """The cells that make its oracle give these prices; tokens its oracle is not asked for are passed over."""
         ...
 
+    def bearer(self, view: View) -> str:
+        """Who bears debt that nothing secures any more: "deficit" (the protocol's own, for its safety module or treasury to cover),
+        "suppliers" (it stays owed to them), "reserves", "insurance fund" or "socialised"."""
+        ...
+
     def feeds(self, view: View) -> tuple[PriceFeed, ...]:
         """What stands behind the price of every token that can be seized or repaid; without those that have no price."""
         ...
@@ -238,6 +248,10 @@ class Venue(LogSource, Protocol):
 
     def swap_out(self, view: View, pool: PoolKey, token_in: Address, amount_out: int) -> Hop:
         """Exact-output swap. Raises Skip("illiquid")."""
+        ...
+
+    def shifted(self, view: View, pool: PoolKey, up: int, down: int) -> tuple[Write, ...]:
+        """The state trade leaves that moves the pool's price of token 0 in token 1 by up / down; as far as it has liquidity."""
         ...
 
     def encode(self, hop: Hop, executor: Address) -> Step:

@@ -164,7 +164,9 @@ class RowBlock(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Leg:
-    """One position of an account: `amount` in the token's smallest unit, `value` and `price` (of a whole token) in the market's unit."""
+    """One position of an account: `amount` in the token's smallest unit, `value` and `price` (of a whole token) in the market's unit.
+
+    `priced_as`: the token whose price counts; zero: its own."""
 
     token: Address
     symbol: str
@@ -174,6 +176,7 @@ class Leg:
     threshold_bps: int  # liquidation threshold of a collateral; 0 for a debt
     price: int
     decimals: int
+    priced_as: Address = ZERO_ADDRESS
 
 
 @dataclass(frozen=True, slots=True)
@@ -328,6 +331,8 @@ class Prediction:
     fill: Fill
     hops: tuple[Hop, ...]  # in the order of the route
     writes: tuple[Write, ...] = field(repr=False, default=())
+    warm: bool = False
+    """How to go about it was known before the account was due."""
 
 
 # --- execution ----------------------------------------------------------------------------------------------------

@@ -21,6 +21,7 @@ class Tables:
     `columns`: source → its tables with a cell per account, which are kept as columns; all others are dictionaries."""
 
     def __init__(self, columns: Mapping[str, Sequence[str]] | None = None) -> None:
+        self.version = 0
         self._tables: dict[str, dict[Key, int]] = {}
         self._columned: dict[str, ColumnTable] = {}
         self.columns: dict[str, Columns] = {}
@@ -60,6 +61,7 @@ class Tables:
 
     def put(self, table: str, key: Key, value: int) -> int:
         """Set one cell; returns the value it had."""
+        self.version += 1
         column = self._columned.get(table)
         if column is not None:
             return column.put(key, value)
@@ -122,6 +124,7 @@ class Overlay:
     def __init__(self, below: View, writes: Iterable[Write] = ()) -> None:
         self._below = below
         self._get_below = below.get
+        self._writes = 0
         self._cells: dict[str, dict[Key, int]] = {}
         self.write(writes)
 
@@ -132,6 +135,10 @@ class Overlay:
             if value is not None:
                 return value
         return self._get_below(table, key)
+
+    @property
+    def version(self) -> int:
+        return self._writes + self._below.version
 
     def keys(self, table: str) -> Iterator[Key]:
         rows = self._cells.get(table)
@@ -166,6 +173,7 @@ class Overlay:
         yield from (account for account in self._below.accounts(table) if account not in written)
 
     def write(self, writes: Iterable[Write]) -> None:
+        self._writes += 1
         for table, key, value in writes:
             self._cells.setdefault(table, {})[key] = value
 

@@ -86,6 +86,8 @@ def cell(name: str, row: Row) -> str:
         return ""
     if isinstance(value, bool):
         return "yes" if value else "no"
+    if isinstance(value, float):
+        return f"{value:.2%}" if name.startswith("hazard") else f"{value:,.2f}"
     if not isinstance(value, int):
         return str(value)
     if name.endswith(("_wad", "_wei")):

@@ -1,22 +1,33 @@
-"""`keeper scan`: every account's health now."""
+"""`keeper scan`: every account's health now, or those most likely to fall next."""
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+import sys
+from collections.abc import AsyncIterator, Iterator
 from typing import Any
 
 from keeper.app import Chain, open_chain
+from keeper.commands.outlook import Hazards, Outlook, Prospect, assumption, finite, outlook
+from keeper.commands.output import in_unit
 from keeper.commands.progress import backfill_progress
 from keeper.config import Settings
+from keeper.ports import Market
 from keeper.types import Health
 
+Row = dict[str, Any]
 
-async def scan(settings: Settings, next_block: bool = False, below_wad: int | None = None) -> AsyncIterator[dict[str, Any]]:
+
+async def scan(settings: Settings, next_block: bool = False, below_wad: int | None = None) -> AsyncIterator[Row]:
     """Rows, the worst health first, at the newest block (or at the landing block) of each chain."""
     return _rows(settings, next_block, below_wad)
 
 
-async def _rows(settings: Settings, next_block: bool, below_wad: int | None) -> AsyncIterator[dict[str, Any]]:
+async def watch(settings: Settings, most: int, next_block: bool = False, below_wad: int | None = None) -> AsyncIterator[Row]:
+    """Rows of the accounts of each chain that are healthy, and most likely not to be within a day; the likeliest first."""
+    return _watched(settings, most, next_block, below_wad)
+
+
+async def _rows(settings: Settings, next_block: bool, below_wad: int | None) -> AsyncIterator[Row]:
     for named in settings.chains:
         with backfill_progress() as progress:
             async with open_chain(settings, named, progress, owned=False) as chain:
@@ -27,20 +38,62 @@ async def _rows(settings: Settings, next_block: bool, below_wad: int | None) -> 
                 yield row
 
 
-def healths(chain: Chain, next_block: bool = False) -> list[dict[str, Any]]:
+async def _watched(settings: Settings, most: int, next_block: bool, below_wad: int | None) -> AsyncIterator[Row]:
+    for named in settings.chains:
+        with backfill_progress() as progress:
+            async with open_chain(settings, named, progress, owned=False) as chain:
+                await chain.catch_up()
+                rows = prospects(chain, await outlook(chain), most, next_block, below_wad)
+        for row in rows:
+            yield row
+        said = assumption(symbol for row in rows for symbol in row["assumed"])
+        if said:
+            print(said, file=sys.stderr)
+
+
+def healths(chain: Chain, next_block: bool = False) -> list[Row]:
     """One row per indebted account at the book's head; `next_block`: at the timestamp of the block after it."""
-    landing = chain.landing(chain.head)
-    block, at_s = (landing.number, landing.timestamp_s) if next_block else (chain.head.number, chain.head.timestamp_s)
-    rows = [
-        {"adapter": market.adapter, "market": market.name, **_row(market.health(chain.view, account, at_s), block)}
-        for market in chain.markets
-        for account in market.accounts(chain.view)
-    ]
+    block = _block(chain, next_block)[0]
+    rows = [_row(market, health, block) for market in chain.markets for health in _healths(chain, market, next_block)]
     return sorted(rows, key=lambda row: (row["health_factor_wad"], row["market"], row["account"]))
 
 
-def _row(health: Health, block: int) -> dict[str, Any]:
+def prospects(chain: Chain, view_ahead: Outlook, most: int, next_block: bool = False, below_wad: int | None = None) -> list[Row]:
+    """One row for each of those indebted accounts that are not liquidatable, but the likeliest to be within a day; the first first."""
+    found: list[tuple[Hazards, Market, Health]] = []
+    for market in chain.markets:
+        healthy = [
+            health
+            for health in _healths(chain, market, next_block)
+            if not health.liquidatable and (below_wad is None or health.health_factor_wad < below_wad)
+        ]
+        found += [
+            (hazards, market, health) for hazards, health in zip(view_ahead.hazards(market, chain.view, healthy), healthy, strict=True)
+        ]
+    found.sort(key=lambda item: (-item[0][1], -item[0][0], item[2].health_factor_wad, item[1].name, item[2].account))
+    block = _block(chain, next_block)[0]
+    return [
+        {**_row(market, health, block), **_ahead(view_ahead.seen(market, health, hazards), health)}
+        for hazards, market, health in found[:most]
+    ]
+
+
+def _block(chain: Chain, next_block: bool) -> tuple[int, int]:
+    """(number, timestamp)"""
+    landing = chain.landing(chain.head)
+    return (landing.number, landing.timestamp_s) if next_block else (chain.head.number, chain.head.timestamp_s)
+
+
+def _healths(chain: Chain, market: Market, next_block: bool) -> Iterator[Health]:
+    """Of everybody who owes something."""
+    at_s = _block(chain, next_block)[1]
+    return (market.health(chain.view, account, at_s) for account in market.accounts(chain.view))
+
+
+def _row(market: Market, health: Health, block: int) -> Row:
     return {
+        "adapter": market.adapter,
+        "market": market.name,
         "account": health.account,
         "block": block,
         "timestamp": health.timestamp_s,
@@ -50,3 +103,15 @@ def _row(health: Health, block: int) -> dict[str, Any]:
         "debt": health.debt,
         "unit": health.unit,
     }
+
+
+def _ahead(prospect: Prospect, health: Health) -> Row:
+    nearest = prospect.nearest
+    hour, day = prospect.hazards
+    sigmas = finite(prospect.greeks.distance_sigma)
+    found = {"distance_sigma": sigmas, "hazard_1h": hour, "hazard_24h": day, "assumed": prospect.assumed}
+    if nearest is None or nearest.liquidation_price is None or nearest.move_bps is None:
+        return {**found, "token": None, "symbol": None, "price": None, "move_bps": None, "liquidated_by": "no single price"}
+    at = f"{nearest.symbol} at {in_unit(nearest.liquidation_price, health.unit)} ({nearest.move_bps / 100:+.2f} %)"
+    of = {"token": nearest.token, "symbol": nearest.symbol, "price": nearest.liquidation_price, "move_bps": nearest.move_bps}
+    return {**found, **of, "liquidated_by": at}

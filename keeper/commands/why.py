@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+import math
+from collections.abc import AsyncIterator, Iterator
 from typing import Any
 
 from keeper.app import Chain, ledger_path, open_chain
+from keeper.commands.outlook import Outlook, Prospect, assumption, finite, outlook
 from keeper.commands.output import decimal, in_unit
 from keeper.commands.progress import backfill_progress
 from keeper.config import Settings
 from keeper.errors import ConfigError, Skip
 from keeper.ledger.reading import reading
 from keeper.ports import Market
+from keeper.risk.greeks import Greek
 from keeper.risk.liquidation_price import LiquidationPrice, liquidation_prices
 from keeper.risk.watch import Candidate
 from keeper.types import Address, FundingKind, Health, Leg
@@ -22,7 +25,7 @@ NO_POSITION = "no position"
 
 
 async def why(settings: Settings, address: Address, market: str | None = None) -> AsyncIterator[Row]:
-    """Rows of kind "health", "leg", "liquidation_price", "now" and "decision", per market that knows the account."""
+    """Rows of kind "health", "leg", "liquidation_price", "greek", "hazard", "now" and "decision", per market that knows the account."""
     _known_market(settings, market)
     return _rows(settings, address, market)
 
@@ -38,7 +41,8 @@ async def _rows(settings: Settings, address: Address, only: str | None) -> Async
         with backfill_progress() as progress:
             async with open_chain(settings, named, progress, owned=False) as chain:
                 await chain.catch_up()
-                found = [row for market in chain.markets if only in (None, market.name) for row in _explain(chain, market, address)]
+                ahead = await outlook(chain)
+                found = [row for market in chain.markets if only in (None, market.name) for row in _explain(chain, market, address, ahead)]
                 found = [row for row in found if row["text"] != NO_POSITION] or found
         for row in found:
             yield row
@@ -46,7 +50,7 @@ async def _rows(settings: Settings, address: Address, only: str | None) -> Async
             yield row
 
 
-def _explain(chain: Chain, market: Market, address: Address) -> list[Row]:
+def _explain(chain: Chain, market: Market, address: Address, ahead: Outlook) -> list[Row]:
     """At the block a transaction sent now would land in."""
     landing = chain.landing(chain.head)
     health = market.health(chain.view, address, landing.timestamp_s)
@@ -57,6 +61,7 @@ def _explain(chain: Chain, market: Market, address: Address) -> list[Row]:
         {"kind": "health", **base, **_health(health)},
         *({"kind": "leg", **base, **_leg(leg, health.unit)} for leg in health.legs),
         *({"kind": "liquidation_price", **base, **_price(found, health.unit)} for found in liquidation_prices(health)),
+        *({"kind": kind, **base, **row} for kind, row in _ahead(ahead.prospect(market, chain.view, health), health)),
         {"kind": "now", **base, **_now(chain, market, health)},
     ]
 
@@ -91,6 +96,38 @@ def _leg(leg: Leg, unit: str) -> Row:
 def _price(found: LiquidationPrice, unit: str) -> Row:
     text = f"{found.symbol} at {in_unit(found.price, unit)}, {found.move_bps / 100:+.2f} % from now"
     return {"token": found.token, "symbol": found.symbol, "price": found.price, "move_bps": found.move_bps, "text": text}
+
+
+def _ahead(prospect: Prospect, health: Health) -> Iterator[tuple[str, Row]]:
+    """What prices do to an account that owes something."""
+    if health.debt:
+        yield from (("greek", _greek(greek, health.unit)) for greek in prospect.greeks.per_price)
+        yield "hazard", _hazard(prospect)
+
+
+def _greek(greek: Greek, unit: str) -> Row:
+    """Per 1 % of the price."""
+    surplus = f"{'+' if greek.surplus_delta > 0 else ''}{in_unit(round(greek.surplus_delta), unit)}"
+    bends = f" (and that by {greek.health_gamma:+.6f})" if greek.health_gamma else ""
+    far = "" if math.isinf(greek.distance_sigma) else f"; {abs(greek.distance_sigma):,.2f} sigmas of a day to liquidation"
+    return {
+        "token": greek.token,
+        "symbol": greek.symbol,
+        "surplus_delta": greek.surplus_delta,
+        "surplus_gamma": greek.surplus_gamma,
+        "health_delta": greek.health_delta,
+        "health_gamma": greek.health_gamma,
+        "distance_sigma": finite(greek.distance_sigma),
+        "text": f"{greek.symbol} +1 %: surplus {surplus}, health factor {greek.health_delta:+.6f}{bends}{far}",
+    }
+
+
+def _hazard(prospect: Prospect) -> Row:
+    (hour, day), sigma = prospect.hazards, prospect.greeks.distance_sigma
+    text = f"{hour:.2%} within 1 h, {day:.2%} within 24 h; {sigma:,.2f} sigmas of a day to liquidation"
+    note = assumption(prospect.assumed)
+    found = {"distance_sigma": finite(sigma), "hazard_1h": hour, "hazard_24h": day, "assumed": prospect.assumed}
+    return {**found, "text": f"{text} ({note})" if note else text}
 
 
 def _now(chain: Chain, market: Market, health: Health) -> Row:

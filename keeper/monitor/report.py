@@ -26,6 +26,9 @@ class Metrics:
         self.head_time = Gauge("keeper_head_timestamp_seconds", "Timestamp of the newest block worked on", ["chain"], registry=registry)
         self.candidates = Gauge("keeper_candidates", "Liquidatable accounts at the newest block", ["chain"], registry=registry)
         self.outcomes = Counter("keeper_outcomes", "Ends of candidates", ["chain", "verdict", "reason"], registry=registry)
+        self.plans = Counter(
+            "keeper_plans", "Liquidations planned, by whether that was ready before they were due", ["chain", "warm"], registry=registry
+        )
         doubt = "Doubt about a price: 0 none, 1 alert, 2 hold", ["chain", "market", "token", "check"]
         self.doubt = Gauge("keeper_price_doubt", *doubt, registry=registry)
         self.doubts = Counter("keeper_price_doubts", "Doubts about prices that arose", ["chain", "check"], registry=registry)
@@ -35,6 +38,8 @@ class Metrics:
         self.head.labels(chain).set(report.head.number)
         self.head_time.labels(chain).set(report.head.timestamp_s)
         self.candidates.labels(chain).set(report.candidates)
+        self.plans.labels(chain, "yes").inc(report.warm)
+        self.plans.labels(chain, "no").inc(report.planned - report.warm)
         self.work.labels(chain).observe(report.seconds)
 
     def outcome(self, chain: str, outcome: Outcome) -> None:

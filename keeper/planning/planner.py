@@ -8,8 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache, partial
+from typing import Protocol
 
 from keeper.book.state import DIVERGED, Overlay
 from keeper.errors import Skip
@@ -45,6 +46,19 @@ Shape = tuple[FundingKind, Address, tuple[PoolKey, ...], Address]
 """(funding, its source, route, profit token)"""
 
 
+def shape_of(plan: Plan) -> Shape:
+    """How a plan is made, apart from its amount."""
+    return plan.funding.kind, plan.funding.source, plan.route, plan.profit_token
+
+
+class Warmth(Protocol):
+    """Knows how some accounts are best liquidated before they are due."""
+
+    def known(self, market: str, account: Address) -> Sequence[Plan]:
+        """Plans of another day, the best first: which pairs, routes and fundings to look at. Empty when nothing is known."""
+        ...
+
+
 class Planner:
     """Pure: state in, plans out. `priority_fee_wei`: the least tip per gas; `limit`: the most plans for a block; `guard`: which prices to
     believe."""
@@ -55,6 +69,7 @@ class Planner:
         self._priority_fee_wei = priority_fee_wei
         self._limit = limit
         self._guard = guard
+        self.warmth: Warmth | None = None
 
     # --- a block
 
@@ -100,7 +115,7 @@ class Planner:
                 raise Skip("market_diverged", "the book differed from the chain: move book.sqlite away and restart to rebuild it")
             if prices:
                 prices.require(candidate.market, (leg.token for leg in candidate.health.legs))
-            return candidate, self.best(candidate, view, at_s, gas_price_wei)
+            return candidate, self._made(candidate, view, at_s, gas_price_wei)
         except Skip as skip:
             rejected.append(Rejected(candidate, skip.reason, skip.detail))
             return None
@@ -119,7 +134,7 @@ class Planner:
         for call in range(CALLS_PER_ACCOUNT):
             try:
                 made = self._again(candidate, standalone, state, at_s, gas_price_wei) if call == 0 else None
-                made = made or self.best(candidate, state, at_s, gas_price_wei)
+                made = made or replace(self.best(candidate, state, at_s, gas_price_wei), warm=standalone.warm)
                 if prices:
                     prices.require(candidate.market, made.gains)
             except Skip as skip:
@@ -136,12 +151,13 @@ class Planner:
         except Skip:
             return None
         good = self.net_wei(now, gas_price_wei) >= REPLAN_BELOW * self.net_wei(standalone, gas_price_wei)
-        return now if good else None
+        return replace(now, warm=standalone.warm) if good else None
 
     # --- an account
 
-    def best(self, candidate: Candidate, view: View, at_s: int, gas_price_wei: int) -> Prediction:
-        """Raises Skip: "healthy", the rule that forbids every pair, "no_route", or "unprofitable" with the best net."""
+    def best(self, candidate: Candidate, view: View, at_s: int, gas_price_wei: int, known: Sequence[Plan] = ()) -> Prediction:
+        """Raises Skip: "healthy", the rule that forbids every pair, "no_route", or "unprofitable" with the best net. `known`: for the pairs
+        in these plans only their ways are looked at."""
         pairs = candidate.market.pairs(view, candidate.account, at_s)
         if not pairs:
             raise Skip("healthy")
@@ -149,7 +165,8 @@ class Planner:
         skips: list[Skip] = []
         for pair in pairs:
             try:
-                found.append(self._pair(candidate.market, pair, view, at_s, gas_price_wei))
+                ways = [shape_of(p) for p in known if (p.debt_token, p.collateral_token) == (pair.debt_token, pair.collateral_token)]
+                found.append(self._pair(candidate.market, pair, ways, view, at_s, gas_price_wei))
             except Skip as skip:
                 skips.append(skip)
         if not found:
@@ -160,11 +177,42 @@ class Planner:
             raise Skip("unprofitable", f"best nets {net} wei, of which gas {best.gas * gas_price_wei}")
         return best
 
+    def _made(self, candidate: Candidate, view: View, at_s: int, gas_price_wei: int) -> Prediction:
+        """By the ways that are known, if one pays; else by any."""
+        known = self.warmth.known(candidate.market_name, candidate.account) if self.warmth else ()
+        if known:
+            with suppress(Skip):
+                return replace(self.best(candidate, view, at_s, gas_price_wei, known), warm=True)
+        return self.best(candidate, view, at_s, gas_price_wei)
+
+    def ways(self, candidate: Candidate, view: View, at_s: int, gas_price_wei: int, count: int) -> list[Plan]:
+        """The most promising ways of each pair, at full size. Raises Skip as `Market.pairs`."""
+        found: list[Plan] = []
+        for pair in candidate.market.pairs(view, candidate.account, at_s):
+            attempt = self._attempts(candidate.market, pair, view, at_s)
+            with suppress(Skip):
+                made = [attempt(shape, pair.amounts[-1]) for shape in self._shapes(candidate.market, pair, view, at_s)]
+                ranked = sorted(made, key=lambda prediction: self._rank(prediction, gas_price_wei), reverse=True)
+                found += [prediction.plan for prediction in ranked[:count] if prediction]
+        return found
+
     def net_wei(self, prediction: Prediction, gas_price_wei: int) -> int:
         return prediction.value_wei - prediction.gas * gas_price_wei
 
-    def _pair(self, market: Market, pair: Pair, view: View, at_s: int, gas_price_wei: int) -> Prediction:
-        """The best way and amount of one pair. The ways are compared at full size; only the best few are tuned."""
+    def _pair(self, market: Market, pair: Pair, ways: Sequence[Shape], view: View, at_s: int, gas_price_wei: int) -> Prediction:
+        """The best of these ways (none: of all) and amounts of one pair. They are compared at full size; only the best few are tuned."""
+        attempt = self._attempts(market, pair, view, at_s)
+        amounts = self._amounts(market, pair, view, at_s)
+        shapes = ways or self._shapes(market, pair, view, at_s)
+        ranked = sorted(shapes, key=lambda shape: self._rank(attempt(shape, pair.amounts[-1]), gas_price_wei), reverse=True)
+        tuned = [self._amount(partial(attempt, shape), amounts, gas_price_wei) for shape in ranked[:SHAPES_TUNED]]
+        best = self._better(gas_price_wei, *tuned)
+        if best is None:
+            raise Skip("unprofitable", "no way to sell covers the repayment")
+        return best
+
+    def _attempts(self, market: Market, pair: Pair, view: View, at_s: int) -> Callable[[Shape, int], Prediction | None]:
+        """What a way and a cover come to, each computed once; None where it is illegal or does not pay."""
 
         @cache
         def attempt(shape: Shape, cover: int) -> Prediction | None:
@@ -173,14 +221,11 @@ class Planner:
             except Skip:
                 return None
 
-        amounts = [(amount, self._repaid(market, pair, amount, view, at_s)) for amount in pair.amounts]
-        shapes = self._shapes(market, pair, view, at_s)
-        ranked = sorted(shapes, key=lambda shape: self._rank(attempt(shape, pair.amounts[-1]), gas_price_wei), reverse=True)
-        tuned = [self._amount(partial(attempt, shape), amounts, gas_price_wei) for shape in ranked[:SHAPES_TUNED]]
-        best = self._better(gas_price_wei, *tuned)
-        if best is None:
-            raise Skip("unprofitable", "no way to sell covers the repayment")
-        return best
+        return attempt
+
+    def _amounts(self, market: Market, pair: Pair, view: View, at_s: int) -> list[tuple[int, int]]:
+        """The rules' break-points: (cover, what it really repays)."""
+        return [(amount, self._repaid(market, pair, amount, view, at_s)) for amount in pair.amounts]
 
     def _rank(self, prediction: Prediction | None, gas_price_wei: int) -> float:
         return float("-inf") if prediction is None else self.net_wei(prediction, gas_price_wei)

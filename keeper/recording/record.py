@@ -15,6 +15,7 @@ from keeper.book.store import Cursors, Snapshot
 from keeper.errors import Halt
 from keeper.pipeline import Books, Parts, Submitter
 from keeper.planning.codec import dump_plan, load_plan
+from keeper.planning.planner import Warmth
 from keeper.ports import ColumnView, Simulator
 from keeper.recording.tape import Tape, plain, shaped
 from keeper.types import Address, ChainUpdate, Hash, Head, Job, Landing, Log, LogFilter, Outcome, Plan, Prediction, Read, Simulation, Write
@@ -205,6 +206,19 @@ class TapedSubmitter:
 
     async def submit(self, jobs: Sequence[Job], landing: Landing) -> list[Outcome]:
         return [] if self._submitter is None else await self._submitter.submit(jobs, landing)
+
+
+class TapedWarmth:
+    """Which plans were made ahead hangs on how much time there was, so it is consumed like any reply."""
+
+    def __init__(self, deck: Deck, warmth: Warmth | None) -> None:
+        self._deck, self._warmth = deck, warmth
+
+    def known(self, market: str, account: Address) -> list[Plan]:
+        def ask() -> list[Any]:
+            return [dump_plan(plan) for plan in self._warmth.known(market, account)] if self._warmth else []
+
+        return [load_plan(plan) for plan in self._deck.answer("warm", (market, account), ask)]
 
 
 def _followed(filters: Sequence[LogFilter]) -> list[str]:

@@ -75,7 +75,7 @@ async def run_again(
         report=lambda report: None,
         now_s=lambda: player.answer("clock", None, lambda: 0.0),
         audit=nothing.beside,
-        recentre=nothing.beside,
+        foresee=nothing.beside,
     )
     await _drive(entries, books, Pipeline(parts))
     return Replayed([value for kind, value in entries if kind == PLAN], plans)

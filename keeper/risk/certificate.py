@@ -89,9 +89,8 @@ def weighted(weight: Floats, value: Floats, column: NDArray[np.intp]) -> Floats:
 
 
 def owed(weight: Floats, value: Floats, column: NDArray[np.intp]) -> Floats:
-    """Σ of what a row's negative weights come to. Of the others nothing needs to be known."""
-    found: Floats = np.where(weight < 0.0, -weight * value.take(column), 0.0).sum(axis=0)
-    return found
+    """Σ of what a row's negative weights come to."""
+    return -weighted(np.minimum(weight, 0.0), value, column)
 
 
 def certify(exposures: Iterable[Exposure], at: Reference) -> Certified:

@@ -141,6 +141,16 @@ class Engine:
         """All rows that are liquidatable and owe enough to pay."""
         return _handles((number, shelf.inside()) for number, shelf in enumerate(self._shelves))
 
+    def nearest(self, count: int) -> Rows:
+        """The rows that are not liquidatable yet but least far from it, in scales of their factors; nearest first. One look at all."""
+        value, scale = self.factors.value, self.factors.scales()
+        found = [(number, *shelf.nearest(value, scale, count)) for number, shelf in enumerate(self._shelves) if shelf.used]
+        if not found:
+            return np.zeros(0, np.int32)
+        order = np.argsort(np.concatenate([distances for _, _, distances in found]), kind="stable")[:count]
+        nearest: Rows = np.concatenate([rows | np.int32(number << SHIFT) for number, rows, _ in found])[order]
+        return nearest
+
     def outdated(self) -> list[int]:
         """Rows to be put again: their factors have left the box in which they hold."""
         return [number << SHIFT | row for number, shelf in enumerate(self._shelves) for row in shelf.outdated(self.factors.value)]

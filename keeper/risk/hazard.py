@@ -75,7 +75,7 @@ def project(counted: Floats, owed: Floats, moves: Moves, carry: Floats) -> Proje
     up, down = np.maximum(net, 0.0), np.maximum(-net, 0.0)
     found = Projection(*(np.zeros(len(net)) for _ in range(4)))
     surplus, short = net.sum(axis=1), down.sum(axis=1)
-    found.distance[:] = np.where(surplus > 0, np.inf, 0.0)
+    found.distance[:] = np.where((surplus > 0) | (owed.sum(axis=1) <= 0), np.inf, 0.0)
     alive = (surplus > 0) & (short > 0)
     if not alive.any():
         return found

@@ -6,7 +6,7 @@ from collections import defaultdict
 from dataclasses import dataclass
 
 from keeper.fixedpoint import BPS
-from keeper.types import Address, Health
+from keeper.types import ZERO_ADDRESS, Address, Health, Leg
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,15 +20,17 @@ class LiquidationPrice:
 
 
 def liquidation_prices(health: Health) -> tuple[LiquidationPrice, ...]:
-    """One per token that can liquidate the account by itself; none for a token whose price cannot (it would have to be negative).
+    """One per price that can liquidate the account by itself; none for one that cannot (it would have to be negative).
 
     P* = P · (1 - surplus / exposure), exposure = value·threshold of collateral - value of debt. Rounded towards now."""
     surplus = health.weighted_collateral - health.debt
     exposures: dict[Address, int] = defaultdict(int)
     names: dict[Address, tuple[str, int]] = {}
     for leg in health.legs:
-        exposures[leg.token] += leg.value * leg.threshold_bps if leg.side == "collateral" else -leg.value * BPS
-        names[leg.token] = (leg.symbol, leg.price)
+        token = priced_as(leg)
+        exposures[token] += leg.value * leg.threshold_bps if leg.side == "collateral" else -leg.value * BPS
+        if token not in names or token == leg.token:
+            names[token] = (leg.symbol, leg.price)
     found = []
     for token, exposure in exposures.items():
         symbol, price = names[token]
@@ -36,6 +38,11 @@ def liquidation_prices(health: Health) -> tuple[LiquidationPrice, ...]:
         if exposure and price + move >= 0:
             found.append(LiquidationPrice(token, symbol, price + move, move * BPS // price if price else 0))
     return tuple(found)
+
+
+def priced_as(leg: Leg) -> Address:
+    """The token whose price the leg moves with: its own, unless the market prices it as another."""
+    return leg.token if leg.priced_as == ZERO_ADDRESS else leg.priced_as
 
 
 def _move(price: int, surplus: int, exposure: int) -> int:

@@ -17,8 +17,8 @@ STEHFEST = 6
 """Pairs of terms: more need more digits than a float has."""
 
 NEWTON_STEPS = 14
-LEAST_SHARE = 1e-9
-"""Jumps are left out below this share of the variance; a diffusion that is a smaller share than this counts as this much."""
+LEAST_EVENTS, LEAST_SHARE = 1e-9, 1e-9
+"""Jumps are left out when fewer are expected, or below this share of the variance. A diffusion of a smaller share counts as this much."""
 
 ERFCX = (-1.26551223, 1.00002368, 0.37409196, 0.09678418, -0.18628806, 0.27886807, -1.13520398, 1.48851587, -0.82215223, 0.17087277)
 """Numerical Recipes, 6.2.2: relative error below 1.2e-7 everywhere."""
@@ -29,7 +29,7 @@ def normal_cdf(z: ArrayLike) -> Floats:
     z = np.asarray(z, float)
     with np.errstate(under="ignore"):
         tail = _erfcx(np.abs(z) / np.sqrt(2)) * np.exp(-z * z / 2) / 2
-    return np.where(z > 0, 1 - tail, tail)
+    return np.asarray(np.where(z > 0, 1 - tail, tail))
 
 
 def first_passage(distance: ArrayLike, sigma: ArrayLike, drift: ArrayLike, horizon_s: ArrayLike) -> Floats:
@@ -57,7 +57,7 @@ def jump_passage(
     found = first_passage(h, s, nu, t)
     jumping = rate * size * size * t
     total = s * s * t + jumping
-    seen = (h > 0) & (jumping > LEAST_SHARE * total)
+    seen = (h > 0) & (rate * t > LEAST_EVENTS) & (jumping > LEAST_SHARE * total)
     found[seen] += _added(*(part[seen] for part in (h, s, nu, t, rate, size, total)))
     return _settled(found, h).reshape(parts[0].shape)
 
@@ -85,7 +85,7 @@ def _transform(b: Floats, variance: Floats, drift: Floats, events: Floats, eta: 
 
 
 def _diffusion_transform(b: Floats, variance: Floats, drift: Floats, alpha: float) -> Floats:
-    with np.errstate(under="ignore"):
+    with np.errstate(under="ignore", divide="ignore"):
         root = np.sqrt(drift * drift + 2 * variance * alpha)
         return np.exp(-b * np.where(drift > 0, 2 * alpha / (root + drift), (root - drift) / variance))
 
@@ -118,7 +118,7 @@ def _polish(x: Floats, low: Floats, high: Floats, a: Floats, m: Floats, events: 
 def _stehfest(pairs: int) -> list[float]:
     def weight(k: int) -> float:
         terms = (j ** (pairs + 1) * comb(pairs, j) * comb(2 * j, j) * comb(j, k - j) for j in range((k + 1) // 2, min(k, pairs) + 1))
-        return (-1) ** (pairs + k) * sum(terms) / factorial(pairs)
+        return float(sum(terms) / factorial(pairs)) * (1 if (pairs + k) % 2 == 0 else -1)
 
     return [weight(k) for k in range(1, 2 * pairs + 1)]
 

@@ -228,6 +228,26 @@ class Shelf:
     def surplus(self, rows: Rows, value: Floats) -> Floats:
         return self._constant.take(rows) + weighted(self._weight.take(rows, 1), value, self._column.take(rows, 1))
 
+    def nearest(self, value: Floats, scale: Floats, count: int) -> tuple[Rows, Floats]:
+        """The rows that owe what pays and are least far, in scales of their factors, from being liquidatable; nearest last. And how far."""
+        parts = [self._distances(rows, value, scale, count) for rows in self._parts()]
+        rows, distances = (np.concatenate(found) for found in zip(*parts, strict=True))
+        order = np.argsort(-distances, kind="stable")[-count:]
+        return rows[order], distances[order]
+
+    def _distances(self, rows: Rows, value: Floats, scale: Floats, count: int) -> tuple[Rows, Floats]:
+        """The `count` nearest of a part."""
+        low = self._bounds(rows, value)
+        run = slice(int(rows[0]), int(rows[-1]) + 1)
+        with np.errstate(divide="ignore", invalid="ignore"):
+            far = low / weighted(np.abs(self._weight[:, run]), scale, self._column[:, run])
+        floor = np.append(value, -np.inf).take(self._floor[run])
+        out = ~(low > 0.0) | ~np.isfinite(far) | (owed(self._weight[:, run], value, self._column[:, run]) < floor)
+        far[out] = np.inf
+        near = np.argpartition(far, min(count, len(far) - 1))[:count]
+        near = near[np.isfinite(far[near])]
+        return rows[near], far[near]
+
     # --- certificates
 
     def recentring(self, factors: Factors, everything: bool) -> Recentring:

@@ -30,7 +30,7 @@ UNKNOWN = Quote(float("nan"))
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """An account that integers say is liquidatable at the landing block."""
+    """An account, and its health at the landing block by the contract's own integers."""
 
     market: Market
     account: Address
@@ -127,6 +127,11 @@ class Watch:
 
     def _decide(self, rows: Rows, state: ColumnView, at_s: int) -> NDArray[np.bool_]:
         return np.array([self._candidate(tag, state, at_s).health.liquidatable for tag in self.engine.tags(rows).tolist()], np.bool_)
+
+    def nearest(self, state: ColumnView, at_s: int, count: int) -> list[Candidate]:
+        """Accounts that are not liquidatable yet, the nearest to it first. As of the last tick."""
+        found = dict.fromkeys(self.engine.tags(self.engine.nearest(count)).tolist())
+        return [self._candidate(tag, state, at_s) for tag in found]
 
     # --- factors
 

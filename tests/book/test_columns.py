@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from keeper.book.columns import MOST_TABLES, Columns
+from keeper.book.columns import MOST_TABLES, Cells, Columns
+from keeper.book.roll import NEXT, RECORD
 from keeper.book.state import Overlay, Tables
 from keeper.ports import View
 from keeper.types import Address, Entries, Key, Write
@@ -162,6 +163,52 @@ def test_a_cell_that_became_free_is_used_again_by_its_account() -> None:
         tables.put("m/held", (number, ACCOUNTS[1]), 1)
         tables.put("m/held", (number, ACCOUNTS[1]), 0)
     assert tables.columns["m"].count == 1
+
+
+class Mined(str):
+    """An address whose hash is that of all others of its kind."""
+
+    def __hash__(self) -> int:
+        return 7
+
+
+def test_accounts_whose_hashes_collide_are_told_apart() -> None:
+    tables = Tables(SOURCES)
+    mined = [Address(Mined(address(n))) for n in range(50)]
+    for n, account in enumerate(mined):
+        assert tables.slot("m", account) is None
+        tables.put("m/held", (1, account), n + 1)
+    assert [tables.get("m/held", (1, account)) for account in mined] == list(range(1, 51))
+
+
+def test_chains_stay_short_while_accounts_join() -> None:
+    roll, source = Columns(["t"]).roll, random.Random(2)
+    for number in range(20_000):
+        account = address(source.getrandbits(160))
+        roll.add(account, bytes.fromhex(account[2:]))
+        assert roll.buckets == number + 2
+    lengths = []
+    for head in roll.heads[: roll.buckets]:
+        at, length = head, 0
+        while at:
+            at, length = roll.records[RECORD * at + NEXT], length + 1
+        lengths.append(length)
+    assert sum(lengths) == 20_000
+    assert max(lengths) < 20
+
+
+def test_restored_columns_have_each_cell_once_and_no_account_that_has_none() -> None:
+    source, columns = Tables(SOURCES), Columns(SOURCES["m"])
+    source.write([("m/held", (number, account), 9) for account in ACCOUNTS for number in range(3)])
+    source.write([("m/held", (number, ACCOUNTS[1]), 0) for number in range(3)])
+    once = source.columns["m"].part(0, 12)
+    columns.restore(source.columns["m"].roll.addresses(0, 4), Cells(*(np.concatenate([part, part]) for part in once)))
+    columns.tables["m/held"].key_parts = 2
+    assert (columns.count, columns.roll.count) == (9, 3)
+    left = [(number, account) for account in ACCOUNTS if account != ACCOUNTS[1] for number in range(3)]
+    assert sorted(columns.tables["m/held"].keys(), key=repr) == sorted(left, key=repr)
+    assert [columns.tables["m/held"].put(key, 0) for key in left] == [9] * 9
+    assert [columns.tables["m/held"].get(key) for key in left] == [0] * 9
 
 
 def test_a_source_that_asks_for_too_many_tables_is_refused() -> None:

@@ -277,7 +277,7 @@ async def test_json_is_one_object_a_line_with_integers_as_strings(folder: MakeFo
     scan, why = await at_once(one.keeper("scan", "--json"), one.keeper("why", account, "--json"))
     assert {" ".join(row) for row in scan.rows} == {SCAN}
     assert {" ".join(row) for row in ledger.rows} == {LEDGER}
-    assert {row["kind"] for row in why.rows} == {"health", "leg", "liquidation_price", "now", "decision"}
+    assert {row["kind"] for row in why.rows} == {"health", "leg", "liquidation_price", "greek", "hazard", "now", "decision"}
     for row in [*scan.rows, *ledger.rows, *why.rows]:
         assert not any(isinstance(value, int) and not isinstance(value, bool) for value in row.values())
         assert str(int(row["block"])) == row["block"]

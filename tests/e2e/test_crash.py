@@ -10,7 +10,7 @@ from keeper.devnet.names import BENEFICIARY
 from keeper.devnet.paths import path
 from keeper.types import Address
 from tests.e2e.checker import check, moved, prices_of, worth_wei
-from tests.e2e.world import TIP_WEI, World, assert_ledger_is_the_chain, balances, fall, keeper_on, ours, settle_down, tx_of, world
+from tests.e2e.world import TIP_WEI, Keeper, World, assert_ledger_is_the_chain, balances, fall, keeper_on, ours, settle_down, tx_of, world
 
 SEED = 1
 GAS_TOLERANCE_PERCENT = 3
@@ -24,6 +24,7 @@ async def test_in_a_crash_every_prediction_comes_true_and_nothing_profitable_is_
         async with keeper_on(here) as keeper:
             await fall(here, keeper, path("crash", 8, SEED, await here.net.prices()))
             await settle_down(here, keeper)
+            assert_ready(keeper)
         written = await assert_ledger_is_the_chain(here)
         assert len(written) >= 30
         assert {row["market"] for row in written} == {"aave-v36", "aave-v302"}
@@ -33,6 +34,14 @@ async def test_in_a_crash_every_prediction_comes_true_and_nothing_profitable_is_
         report = await check(here.net, here.executor, TIP_WEI)
     assert report.profitable == []
     assert report.moves, "nothing was left to judge"
+
+
+def assert_ready(keeper: Keeper) -> None:
+    """Nearly everybody was planned before the price came."""
+    planned, warm = (sum(getattr(report, name) for report in keeper.reports) for name in ("planned", "warm"))
+    print(f"{warm} of {planned} plans were warm")
+    assert planned >= 30
+    assert warm >= 0.95 * planned
 
 
 def assert_as_predicted(written: Rows) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import sqlite3
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager, closing, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,7 +16,7 @@ from keeper.daemon import Listeners, run
 from keeper.devnet import Devnet, DevnetOptions
 from keeper.devnet.names import BENEFICIARY, DEPLOYER, OPERATOR
 from keeper.pipeline import BlockReport
-from keeper.types import Address, Hash
+from keeper.types import Address, Hash, Head
 from tests.e2e.calls import EXECUTOR
 
 PATIENCE_S = 30.0
@@ -60,17 +60,30 @@ class Keeper:
 
     def __init__(self, settings: Settings, live: bool = True) -> None:
         self.reports: list[BlockReport] = []
+        self._ready = -1
         self._news = asyncio.Event()
-        self._task = asyncio.create_task(run(settings, live, listeners=Listeners(block=(self._block,))))
+        listeners = Listeners(block=(self._block,), ready=(self._is_ready,))
+        self._task = asyncio.create_task(run(settings, live, listeners=listeners))
 
     def _block(self, chain: str, report: BlockReport) -> None:
         self.reports.append(report)
         self._news.set()
 
+    def _is_ready(self, chain: str, head: Head) -> None:
+        self._ready = head.number
+        self._news.set()
+
     async def worked_on(self, block: int) -> None:
         """Until everything about this block is done: settled what it holds, sent what it calls for. Raises what ended the daemon."""
+        await self._until(lambda: any(report.head.number >= block for report in self.reports))
+
+    async def ready(self, block: int) -> None:
+        """Until all plans are made that can be made ahead."""
+        await self._until(lambda: self._ready >= block)
+
+    async def _until(self, done: Callable[[], bool]) -> None:
         async with asyncio.timeout(PATIENCE_S):
-            while not any(report.head.number >= block for report in self.reports):
+            while not done():
                 self._news.clear()
                 news = asyncio.ensure_future(self._news.wait())
                 await asyncio.wait({news, self._task}, return_when=asyncio.FIRST_COMPLETED)
@@ -111,10 +124,10 @@ async def drop(world: World, percent: int) -> dict[str, int]:
 
 
 async def fall(world: World, keeper: Keeper, steps: Sequence[Mapping[str, int]]) -> None:
-    """Every step of a price path in a block of its own, with a quiet one after it."""
+    """Every step of a price path in a block of its own, with a quiet one after it, and as much time as a block would leave."""
     for prices in steps:
-        await step(world, keeper, prices)
-        await step(world, keeper)
+        await keeper.ready(await step(world, keeper, prices))
+        await keeper.ready(await step(world, keeper))
 
 
 async def settle_down(world: World, keeper: Keeper, at_least: int = 0) -> None:

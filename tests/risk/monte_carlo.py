@@ -80,7 +80,7 @@ def _crossed(account: Account, walk: Floats, leaps: Floats, moves: Moves, spans:
     end, slope = _health(account, after - leaps)
     landed, _ = _health(account, after)
     variance = np.einsum("psf,fg,psg->ps", slope, moves.covariance, slope) * spans
-    return 1 - np.prod(_survived(start, end, variance) * (landed > 0), axis=1)
+    return np.asarray(1 - np.prod(_survived(start, end, variance) * (landed > 0), axis=1))
 
 
 def _health(account: Account, x: Floats) -> tuple[Floats, Floats]:
@@ -99,7 +99,7 @@ def _survived(start: Floats, end: Floats, variance: Floats) -> Floats:
 
 
 def _control(account: Account, weights: Floats, walk: Floats, moves: Moves, spans: Floats) -> tuple[Floats, float]:
-    sigma = math.sqrt(max(weights @ moves.covariance @ weights, 1e-30))
+    sigma = math.sqrt(max(float(weights @ moves.covariance @ weights), 1e-30))
     steps = walk @ weights
     end = account.log_health + np.cumsum(steps, axis=1)
     survived = _survived(end - steps, end, sigma * sigma * spans)

@@ -177,8 +177,8 @@ class World:
         assert self.inside == set(self.engine.inside().tolist())
 
     def pays(self, handle: int) -> bool:
-        """Owes what is worth a liquidation."""
-        return not sum(-w * self.values[f] for f, w in self.rows[handle][0].weights.items() if w < 0) < self.floor
+        """Owes what is worth a liquidation; where a value is unknown, that is to be looked at."""
+        return not sum(-min(w, 0.0) * self.values[f] for f, w in self.rows[handle][0].weights.items()) < self.floor
 
 
 STEPS: dict[str, Callable[[World], None]] = {

@@ -52,6 +52,7 @@ class AaveV3Market:
         self.deployment = deployment
         self.cells = Cells(deployment.name)
         self.columns = self.cells.columns
+        self._last: tuple[tuple[View, int, Address, int], Position] | None = None
 
     # --- LogSource
 
@@ -111,8 +112,8 @@ class AaveV3Market:
     def health(self, view: View, account: Address, at_s: int) -> Health:
         """`weighted_collateral` is Σ value · threshold in base currency, rounded as the version does (from 3.5: floored)."""
         found = self.position(view, account, at_s)
-        legs = [self._leg(view, holding, "collateral") for holding in found.collaterals]
-        legs += [self._leg(view, holding, "debt") for holding in found.debts]
+        legs = [self._leg(view, holding, "collateral", found.category) for holding in found.collaterals]
+        legs += [self._leg(view, holding, "debt", found.category) for holding in found.debts]
         return Health(account, at_s, found.health_factor_wad, found.weighted, found.debt_base, self.deployment.unit, tuple(legs))
 
     def audit(self, view: View, account: Address, at_s: int) -> Audit:
@@ -127,7 +128,11 @@ class AaveV3Market:
         return Audit(self._account_data(account), words)
 
     def position(self, view: View, account: Address, at_s: int) -> Position:
-        return position.evaluate(self.cells, self.deployment.rules, view, account, at_s)
+        """Asked again and again for one account on one state while a plan is made, so the last answer is kept."""
+        asked = view, view.version, account, at_s
+        if self._last is None or self._last[0] != asked:
+            self._last = asked, position.evaluate(self.cells, self.deployment.rules, view, account, at_s)
+        return self._last[1]
 
     # --- liquidations
 
@@ -183,6 +188,10 @@ class AaveV3Market:
                 found += [(self.cells.asset, (token, "price"), prices[token]), (self.cells.asset, (token, "unpriced"), 0)]
         return found
 
+    def bearer(self, view: View) -> str:
+        """From 3.3 bad debt is burnt into the reserve's deficit; before, it stays with the account."""
+        return "deficit" if self.deployment.rules.burns_bad_debt else "suppliers"
+
     def feeds(self, view: View) -> tuple[PriceFeed, ...]:
         return feeds.feeds(self.cells, view, self.deployment.unit, self._symbol)
 
@@ -207,10 +216,11 @@ class AaveV3Market:
         packed = self.cells.of_asset(view, asset, "symbol")
         return packed.to_bytes((packed.bit_length() + 7) // 8).decode("utf-8", errors="replace") or asset[:10]
 
-    def _leg(self, view: View, holding: Holding, side: str) -> Leg:
+    def _leg(self, view: View, holding: Holding, side: str, category: int) -> Leg:
         asset = holding.reserve.asset
+        priced_as = position.priced_as(self.cells, self.deployment.rules, view, asset, holding.reserve.emode, category)
         symbol, decimals = self._symbol(view, asset), self.cells.of_asset(view, asset, "decimals")
-        return Leg(asset, symbol, side, holding.balance, holding.base, holding.threshold, holding.price, decimals)
+        return Leg(asset, symbol, side, holding.balance, holding.base, holding.threshold, holding.price, decimals, priced_as)
 
     @staticmethod
     def _holding(holdings: Iterable[Holding], asset: Address, reason: str) -> Holding:

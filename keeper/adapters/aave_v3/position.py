@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from keeper.adapters.aave_v3.cells import Cells, Reserve
+from keeper.adapters.aave_v3.codec import to_address
 from keeper.adapters.aave_v3.interest import debt_index, income
 from keeper.adapters.aave_v3.versions import RuleSet
 from keeper.ports import View
@@ -94,17 +95,17 @@ def threshold(cells: Cells, rules: RuleSet, view: View, reserve: Reserve, catego
 
 
 def price_of(cells: Cells, rules: RuleSet, view: View, reserve: Reserve, category: int) -> int:
-    """Base currency per token; up to 3.1 an eMode may have one price for all its assets."""
-    if rules.emode_has_oracle and category and reserve.emode == category:
-        special = emode_price(cells, view, category)
-        if special:
+    """Base currency per token."""
+    return cells.price(view, priced_as(cells, rules, view, reserve.asset, reserve.emode, category))
+
+
+def priced_as(cells: Cells, rules: RuleSet, view: View, asset: Address, emode: int, category: int) -> Address:
+    """The asset whose price counts: up to 3.1 an eMode may have one price for all its assets (those whose category is `emode`)."""
+    if rules.emode_has_oracle and category and emode == category:
+        special = to_address(cells.of_emode(view, category, "oracle"))
+        if cells.price(view, special):
             return special
-    return cells.price(view, reserve.asset)
-
-
-def emode_price(cells: Cells, view: View, category: int) -> int:
-    source = cells.of_emode(view, category, "oracle")
-    return cells.price(view, f"0x{source:040x}") if source else 0
+    return asset
 
 
 def _flags(cells: Cells, view: View, account: Address) -> list[tuple[Reserve, bool, bool]]:

@@ -92,12 +92,15 @@ class Ticks:
         return None
 
 
-def walk(view: View, names: Names, pool: Address, fee_pips: int, down: bool, amount: int, exact_in: bool) -> Walk:
-    """Swap `amount` (input if `exact_in`, else output) of an initialised pool. `down`: token 0 in, so that the price falls."""
+def walk(
+    view: View, names: Names, pool: Address, fee_pips: int, down: bool, amount: int, exact_in: bool, limit: int | None = None
+) -> Walk:
+    """Swap `amount` (input if `exact_in`, else output) of an initialised pool. `down`: token 0 in, so that the price falls. `limit`: the
+    square root of the price at which it ends anyway."""
     ticks = Ticks(view, names, pool)
     key = (pool,)
     price, tick, liquidity = view.get(names.price, key), view.get(names.tick, key), view.get(names.liquidity, key)
-    limit = LOWEST_PRICE if down else HIGHEST_PRICE
+    limit = limit or (LOWEST_PRICE if down else HIGHEST_PRICE)
     step = step_in if exact_in else step_out
     start, left, other, crossings = tick, amount, 0, 0
     for _ in range(MAX_STEPS):

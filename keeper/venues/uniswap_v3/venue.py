@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from math import isqrt
 
 from keeper.errors import Skip
 from keeper.ports import Apply, View
@@ -155,6 +156,16 @@ class UniswapV3Venue:
         token_out = pool.token1 if token_in == pool.token0 else pool.token0
         writes = ((names.price, key, end.price), (names.tick, key, end.tick), (names.liquidity, key, end.liquidity))
         return SwapHop(pool, token_in, token_out, amount_in, amount_out, writes, end.words, end.crossings)
+
+    def shifted(self, view: View, pool: PoolKey, up: int, down: int) -> tuple[Write, ...]:
+        """By one swap without an end but its price limit, as an arbitrageur makes it."""
+        names, key = self._names, (pool.address,)
+        price = view.get(names.price, key)
+        target = min(max(isqrt(price * price * up // down), LOWEST_PRICE), HIGHEST_PRICE)
+        if not price or target == price:
+            return ()
+        end = walk(view, names, pool.address, pool.fee_pips, target < price, MAX_AMOUNT, True, target)
+        return (names.price, key, end.price), (names.tick, key, end.tick), (names.liquidity, key, end.liquidity)
 
     def testimony(self, view: View, pool: PoolKey, at_s: int, window_s: int) -> PoolPrice | None:
         """As a `Witness`: the pool's own arithmetic mean tick (what its `observe` gives), its price now, and its depth."""
