@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from keeper.bench import chain, logs, memory, passes, signing
+from keeper.bench import chain, logs, memory, passes, signing, ticks
 from keeper.bench.measure import Measure
 
-MEASURES: tuple[Measure, ...] = (*passes.MEASURES, *logs.MEASURES, *signing.MEASURES, *memory.MEASURES, *chain.MEASURES)
+MEASURES: tuple[Measure, ...] = (*passes.MEASURES, *ticks.MEASURES, *logs.MEASURES, *signing.MEASURES, *memory.MEASURES, *chain.MEASURES)

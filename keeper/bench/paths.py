@@ -13,17 +13,25 @@ STEP = 5e-4
 RESIDUAL = 1e-3
 """How far a family's member strays from its family."""
 
-NOISE = 4e-3
+STIR = 5e-4
+"""How far a dollar wanders."""
+
+STRAYED = 500
+"""Ticks it takes to get there."""
+
+NOISE = 1e-3
 _FAMILIES = sorted({reserve.family or reserve.symbol for reserve in RESERVES})
 FAMILY_OF: NDArray[np.intp] = np.array([_FAMILIES.index(reserve.family or reserve.symbol) for reserve in RESERVES])
 PEGGED: NDArray[np.bool_] = np.array([reserve.family == "usd" for reserve in RESERVES])
 
 
 def walk(rng: np.random.Generator, ticks: int, within: float = 0.01) -> Floats:
-    """Every price wanders by itself and is thrown back at ± `within`."""
-    free = np.cumsum(rng.normal(0.0, STEP, (ticks, COUNT)), axis=0)
-    folded = (free + within) % (4.0 * within)
-    return 1.0 + np.minimum(folded, 4.0 * within - folded) - within
+    """Every family wanders by itself and is thrown back at ± `within`, its members together but for small residuals; dollars stay."""
+    reach = np.where(PEGGED, STIR, within - RESIDUAL)
+    free = np.cumsum(rng.normal(0.0, STEP, (ticks, len(_FAMILIES))), axis=0)[:, FAMILY_OF] * reach / within
+    folded = (free + reach) % (4.0 * reach)
+    stray = rng.uniform(-RESIDUAL, RESIDUAL, COUNT) * np.minimum(np.arange(ticks) / STRAYED, 1.0)[:, None]
+    return (1.0 + np.minimum(folded, 4.0 * reach - folded) - reach) * (1.0 + np.where(PEGGED, 0.0, stray))
 
 
 def jump(rng: np.random.Generator, ticks: int, reserve: int = 0, by: float = -0.10, at: int | None = None) -> Floats:
@@ -46,5 +54,5 @@ def crash(rng: np.random.Generator, ticks: int = 500, total: float = -0.40) -> F
     steps = rng.normal(end / ticks, NOISE, (ticks, len(_FAMILIES)))
     steps += (end - steps.sum(axis=0)) / ticks
     together = np.cumsum(steps, axis=0)[:, FAMILY_OF]
-    residual = rng.uniform(-RESIDUAL, RESIDUAL, (ticks, COUNT))
+    residual = rng.uniform(-1.0, 1.0, (ticks, COUNT)) * np.where(PEGGED, STIR, RESIDUAL)
     return np.exp(np.where(PEGGED, 0.0, together)) * (1.0 + residual)

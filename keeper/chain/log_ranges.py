@@ -15,7 +15,7 @@ from keeper.errors import Transient
 from keeper.types import Hash, Log, LogFilter
 
 AT_ONCE = 4
-"""Ranges asked for at the same time."""
+"""Ranges asked for at the same time, by all who ask."""
 
 REMEMBERED_TIMES = 100_000
 
@@ -28,6 +28,7 @@ class LogRanges:
         self._span = Span(span_blocks)
         self._max_addresses = max_addresses
         self._times: OrderedDict[Hash, int] = OrderedDict()
+        self._turn = asyncio.Semaphore(AT_ONCE)
 
     async def logs(self, filters: Sequence[LogFilter], from_block: int, to_block: int) -> list[Log]:
         wanted = Wanted(filters)
@@ -49,13 +50,15 @@ class LogRanges:
     async def _range(self, wanted: Wanted, first: int, last: int) -> list[Log]:
         """One range, in as many pieces as it takes."""
         try:
-            raw = await self._fetch(wanted, first, last)
+            async with self._turn:
+                asked_at_s = asyncio.get_running_loop().time()
+                raw = await self._fetch(wanted, first, last)
+                self._span.served(last - first + 1, asyncio.get_running_loop().time() - asked_at_s)
         except _Smaller:
             middle = (first + last) // 2
             return [*await self._range(wanted, first, middle), *await self._range(wanted, middle + 1, last)]
         except _FewerAddresses:
             return await self._range(wanted, first, last)
-        self._span.served(last - first + 1)
         times = await self._times_of(raw)
         return [log for log in (log_of(entry, times[entry["blockHash"]]) for entry in raw) if log in wanted]
 

@@ -12,6 +12,12 @@ from keeper.types import Address, Log, LogFilter
 GROW_AFTER = 3
 """Successes in a row before the span doubles: a node at its limit should not fail every other request."""
 
+MOST_PATIENCE = 96
+"""Successes in a row asked for at most, where growing has failed again and again."""
+
+QUICK_S, SLOW_S = 1.5, 5.0
+"""Answers that take longer than the one are no reason to ask for more; than the other, one to ask for less before the node gives up."""
+
 
 @dataclass(frozen=True, slots=True)
 class Query:
@@ -68,21 +74,38 @@ class Span:
         self.blocks = blocks
         self._ceiling = blocks
         self._successes = 0
+        self._patience = GROW_AFTER
+        self._grown = False
 
     def refused(self, blocks: int, for_good: bool) -> None:
         """`for_good`: the node said that its limit is a number of blocks, which will not change."""
-        self.blocks = max(1, min(self.blocks, blocks // 2))
-        self._successes = 0
+        if self._grown:
+            self._patience = min(2 * self._patience, MOST_PATIENCE)
+        self._grown = False
+        self._shrink(blocks)
         if for_good:
             self._ceiling = self.blocks
 
-    def served(self, blocks: int) -> None:
-        if blocks < self.blocks:
+    def served(self, blocks: int, took_s: float = 0.0) -> None:
+        if took_s > SLOW_S:
+            self._shrink(blocks)
+        if blocks < self.blocks or took_s > QUICK_S:
             return
         self._successes += 1
-        if self._successes >= GROW_AFTER:
-            self._successes = 0
-            self.blocks = min(self._ceiling, self.blocks * 2)
+        if self._successes >= self._patience:
+            self._grow()
+
+    def _shrink(self, blocks: int) -> None:
+        self.blocks = max(1, min(self.blocks, blocks // 2))
+        self._successes = 0
+
+    def _grow(self) -> None:
+        """A size that was served for as long as it took to come to it is a good one."""
+        if self._grown:
+            self._patience = GROW_AFTER
+        self._successes = 0
+        self._grown = self.blocks < self._ceiling
+        self.blocks = min(self._ceiling, self.blocks * 2)
 
 
 def in_order(logs: Iterable[Log]) -> list[Log]:

@@ -62,14 +62,14 @@ class Outlook:
     def hazards(self, market: Market, view: View, healths: Sequence[Health]) -> list[Hazards]:
         """Of many accounts at once. Interest counts: what the health factor does in a day without any price moving is its drift."""
         sides = [exposures(health, partial(price_factor, market)) for health in healths]
-        moves = self.volatility.moves(list(dict.fromkeys(factor for counted, _ in sides for factor in counted)))
+        moves = self.volatility.moves(list(dict.fromkeys(factor for names, _ in sides for factor in names)))
         column = {factor: at for at, factor in enumerate(moves.factors)}
-        tables = np.zeros((2, len(sides), len(column)))
+        counted, owed = np.zeros((2, len(sides), len(column)))
         for row, pair in enumerate(sides):
-            for table, values in zip(tables, pair, strict=True):
+            for table, values in zip((counted, owed), pair, strict=True):
                 table[row, [column[factor] for factor in values]] = list(values.values())
         carry = np.array([_carry(market, view, health) for health in healths])
-        each = np.column_stack([hazards(*tables, moves, horizon_s, carry) for horizon_s in HORIZONS_S])
+        each = np.column_stack([hazards(counted, owed, moves, horizon_s, carry) for horizon_s in HORIZONS_S])
         return [(1.0, 1.0) if health.liquidatable else (float(hour), float(day)) for health, (hour, day) in zip(healths, each, strict=True)]
 
 
@@ -93,7 +93,7 @@ def measured(markets: Iterable[Market], view: View, logs: Iterable[Log], now_s: 
     seen, history = Volatility(), list(logs)
     for market in markets:
         for feed in market.feeds(view):
-            seen.add(price_factor(market, feed.token), pegged(feed))
+            seen.add(price_factor(market, feed.token), is_pegged(feed))
         for token, price, at_s in (*_told(market, view, history), *_now(market, view, now_s)):
             seen.observe(price_factor(market, token), price, at_s)
     return seen
@@ -102,10 +102,11 @@ def measured(markets: Iterable[Market], view: View, logs: Iterable[Log], now_s: 
 def assumption(symbols: Iterable[str]) -> str:
     """What is said of prices without enough history; empty when there are none."""
     names = sorted(set(symbols))
-    return f"too little history of {', '.join(names)}: {PRIOR.volatility:.0%} a year assumed, {PRIOR.pegged:.0%} if pegged" if names else ""
+    usual, pegged = (f"{volatility * 100:.0f} %" for volatility in (PRIOR.volatility, PRIOR.pegged))
+    return f"too little history of {', '.join(names)}: {usual} a year assumed, {pegged} if pegged" if names else ""
 
 
-def pegged(feed: PriceFeed) -> bool:
+def is_pegged(feed: PriceFeed) -> bool:
     """Close to one unit of the currency it is priced in: taken for a stablecoin until its history says otherwise."""
     one: int = 10 ** int(feed.unit.rpartition("-")[2])
     return abs(feed.price - one) * BPS <= PEG_BPS * one

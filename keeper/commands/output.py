@@ -87,12 +87,16 @@ def cell(name: str, row: Row) -> str:
     if isinstance(value, bool):
         return "yes" if value else "no"
     if isinstance(value, float):
-        return f"{value:.2%}" if name.startswith("hazard") else f"{value:,.2f}"
+        return percent(value) if name.startswith("hazard") else f"{value:,.2f}"
     if not isinstance(value, int):
         return str(value)
     if name.endswith(("_wad", "_wei")):
         return decimal(value, 18, 6)
     return in_unit(value, str(row.get("unit"))) if name in _IN_UNIT else f"{value:,}"
+
+
+def percent(share: float) -> str:
+    return f"{share * 100:.2f} %"
 
 
 def in_unit(value: int, unit: str) -> str:

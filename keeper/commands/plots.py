@@ -67,7 +67,7 @@ def draw(report: Report, path: Path) -> None:
 
 
 def _fill(figure: Figure, axes: Sequence[Axes], report: Report) -> None:
-    figure.suptitle(f"Stress: {title(report)}", x=0.015, ha="left", fontsize=14, fontweight="bold")
+    figure.suptitle(f"Stress: {title(report)}".replace(", oracles", "\noracles"), x=0.015, ha="left", fontsize=13, fontweight="bold")
     figure.supxlabel(f"chain {report.chain}, block {report.block}", x=0.99, ha="right", fontsize=8, color="#7b8794")
     _curve(axes[0], report)
     _cascade(axes[1], report)
@@ -83,20 +83,21 @@ def _curve(axis: Axes, report: Report) -> None:
     token, move = next(iter(report.moves.items()))
     curves = list(report.curves.values())
     x = np.array([point.share * move / 10_000 for point in curves[0]])
-    debts = [np.array([_whole(point.debt, bank.unit) for point in points]) for points, bank in zip(curves, report.banks, strict=True)]
-    bare = sum(np.array([_whole(p.shortfall, bank.unit) for p in points]) for points, bank in zip(curves, report.banks, strict=True))
+    units = [bank.unit for bank in report.banks]
+    debts = np.array([[_whole(point.debt, unit) for point in points] for points, unit in zip(curves, units, strict=True)])
+    bare = np.array([[_whole(point.shortfall, unit) for point in points] for points, unit in zip(curves, units, strict=True)])
     axis.stackplot(x, debts, labels=[f"debt eligible, {name}" for name in report.curves], colors=COLOURS, alpha=0.85, linewidth=0)
-    axis.plot(x, bare, color=LOSS, linewidth=2, label="of it, not covered by collateral")
+    axis.plot(x, bare.sum(axis=0), color=LOSS, linewidth=2, label="of it, not covered by collateral")
     axis.axvline(move / 10_000, color=INK, linewidth=1, linestyle=(0, (4, 3)))
-    axis.annotate(
-        "the shock", (move / 10_000, 0.94), xycoords=("data", "axes fraction"), xytext=(-5, 0), textcoords="offset points", ha="right"
-    )
+    beside: dict[str, Any] = {"xycoords": ("data", "axes fraction"), "xytext": (-6, 0), "textcoords": "offset points", "ha": "right"}
+    axis.annotate("the shock", (move / 10_000, 0.82), bbox=BOX, **beside)
     axis.set_title("Liquidation curve")
     axis.set_xlim(float(x[0]), float(x[-1]))
     axis.set_xlabel(f"change of {report.symbols[token]}" + (", the others in step" if len(report.moves) > 1 else ""))
     axis.xaxis.set_major_formatter(lambda value, _: f"{value:+.0f} %" if value else "0")
-    _values(axis, report.banks[0].unit)
-    axis.legend(loc="upper left")
+    _values(axis, units[0])
+    axis.set_ylim(top=1.22 * max(float(debts.sum(axis=0).max()), 1.0))
+    axis.legend(loc="upper left", ncols=3)
 
 
 def _cascade(axis: Axes, report: Report) -> None:
@@ -163,12 +164,13 @@ def _losses(axis: Axes, report: Report, tail: Tail) -> None:
     )
     axis.set_xscale("log")
     axis.set_xlim(left=LEAST_SHOWN)
-    axis.set_ylim(0, 100)
+    axis.set_ylim(0, 118)
+    axis.set_yticks(range(0, 101, 20))
     axis.set_ylabel("paths that exceed it")
     axis.set_xlabel(unit.partition("-")[0])
     axis.xaxis.set_major_formatter(lambda value, _: _short(value))
     axis.yaxis.set_major_formatter(lambda value, _: f"{value:.0f} %")
-    axis.legend(loc="upper right")
+    axis.legend(loc="upper left", ncols=3)
 
 
 # --- figures ------------------------------------------------------------------------------------------------------

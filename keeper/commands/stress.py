@@ -11,6 +11,7 @@ from pathlib import Path
 
 from keeper.address import parse_address
 from keeper.app import open_chain
+from keeper.commands.outlook import outlook
 from keeper.commands.output import emit
 from keeper.commands.progress import backfill_progress
 from keeper.commands.stress_report import Bars, Report, examine, quiet, symbols_of
@@ -110,9 +111,10 @@ async def stress(
         with backfill_progress() as progress:
             async with open_chain(settings, named, progress, owned=False) as chain:
                 await chain.catch_up()
+                seen = (await outlook(chain)).volatility if paths else None
         moves = resolve(shocks, symbols_of(chain))
         with _bars() as bars:
-            report = examine(chain, moves, paths, seed, feedback, days * DAY_S, bars)
+            report = examine(chain, moves, paths, seed, feedback, days * DAY_S, seen, bars)
         await _tell(report, as_json, _plot_file(target, named.name, len(settings.chains)))
 
 

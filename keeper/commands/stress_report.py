@@ -2,22 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 
 from keeper.app import ChainState
+from keeper.commands.outlook import price_factor
 from keeper.errors import Halt
-from keeper.planning.planner import Planner, Rejected
+from keeper.planning.planner import Planner
 from keeper.ports import View, Witness
 from keeper.risk.capacity import capacities
 from keeper.risk.cascade import Cascade, Left, Round
-from keeper.risk.losses import Losses, Prior, families, pegged, prior_moves, simulate
+from keeper.risk.losses import Losses, Prior, blended, families, pegged, prior_moves, simulate
 from keeper.risk.moves import DAY_S
 from keeper.risk.stress import PPM, Point, Positions, Tick, curve, positions, secured, shocked
+from keeper.risk.volatility import Volatility
 from keeper.risk.watch import Candidate
-from keeper.types import Address, Landing, Prediction
+from keeper.types import Address
 
 SHARES = tuple(step / 20 for step in range(26))
 """Of the shock: the curve goes a quarter beyond it."""
@@ -56,11 +59,13 @@ class Bank:
 
 @dataclass(frozen=True, slots=True)
 class Tail:
-    """Many paths of the markets that count in one unit. `capacity`: value of each token that pools absorb."""
+    """Many paths of the markets that count in one unit. `capacity`: value of each token that pools absorb; `assumed`: tokens with too
+    little history to measure how they move."""
 
     unit: str
     losses: Losses
     capacity: Mapping[Address, float]
+    assumed: tuple[Address, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,16 +100,18 @@ def examine(
     seed: int = 1,
     feedback: float = 0.0,
     horizon_s: float = DAY_S,
+    seen: Volatility | None = None,
     bars: Bars = quiet,
 ) -> Report:
-    """At the block a transaction sent now would land in. Raises Halt when nobody owes anything."""
+    """At the block a transaction sent now would land in. `seen`: how prices have moved. Raises Halt when nobody
+    owes anything."""
     view, landing = chain.view, chain.landing(chain.head)
     books = [positions(m, view, landing.timestamp_s, bars(f"reading {m.name}", sum(1 for _ in m.accounts(view)))) for m in chain.markets]
     if not any(book.accounts for book in books):
         raise Halt(f"chain {chain.settings.name}: nothing to stress: nobody owes anything in {', '.join(m.name for m in chain.markets)}")
     books = [book for book in books if book.accounts]
     state = shocked(chain.markets, chain.venues, view, moves)
-    cascade = _cascade(chain, books, moves, feedback, bars)
+    cascade = cascade_of(chain, books, moves, feedback, bars)
     hit = cascade.eligible(state)
     rounds = list(cascade.rounds(state))
     left = cascade.left(state)
@@ -120,7 +127,7 @@ def examine(
         banks=[_bank(book, view, hit, rounds, left) for book in books],
         rounds=rounds,
         left=left,
-        tails=_tails(chain, books, paths, seed, horizon_s, bars) if paths else (),
+        tails=_tails(chain, books, paths, seed, horizon_s, seen or Volatility(), bars) if paths else (),
     )
 
 
@@ -143,32 +150,14 @@ def _bank(book: Positions, view: View, hit: Iterable[Candidate], rounds: Iterabl
 # --- the cascade --------------------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True)
-class _Told:
-    """A planner that says how far it is."""
-
-    planner: Planner
-    bars: Bars
-
-    def block(self, candidates: Iterable[Candidate], view: View, landing: Landing) -> tuple[list[Prediction], list[Rejected]]:
-        found = list(candidates)
-        tick = self.bars("liquidating", len(found))
-        return self.planner.block(_ticking(found, tick), view, landing)
-
-
-def _ticking(items: Sequence[Candidate], tick: Tick) -> Iterator[Candidate]:
-    for number, item in enumerate(items, start=1):
-        tick(number)
-        yield item
-
-
-def _cascade(chain: ChainState, books: Sequence[Positions], moves: Mapping[Address, int], feedback: float, bars: Bars) -> Cascade:
+def cascade_of(chain: ChainState, books: Sequence[Positions], moves: Mapping[Address, int], feedback: float, bars: Bars = quiet) -> Cascade:
     """The keeper's planner, without the price guard: a shock is what it would hold for."""
     planner = Planner(chain.predictor, chain.settings.bidding.min_priority_fee_wei, ALL_PLANS)
     witnesses = [venue for venue in chain.venues if isinstance(venue, Witness)]
     anchors = chain.settings.guard.anchors or _numeraire(books, moves)
     landing = chain.landing(chain.head)
-    return Cascade(books, _Told(planner, bars), witnesses, chain.settings.native_token, anchors, landing, round(feedback * PPM))
+    quote, native = chain.predictor.router.best_in, chain.settings.native_token
+    return Cascade(books, planner, quote, witnesses, native, anchors, landing, round(feedback * PPM), partial(bars, "liquidating"))
 
 
 def _numeraire(books: Sequence[Positions], moves: Mapping[Address, int]) -> tuple[Address, ...]:
@@ -183,20 +172,26 @@ def _numeraire(books: Sequence[Positions], moves: Mapping[Address, int]) -> tupl
 # --- many paths ---------------------------------------------------------------------------------------------------
 
 
-def _tails(chain: ChainState, books: Sequence[Positions], paths: int, seed: int, horizon_s: float, bars: Bars) -> list[Tail]:
+def _tails(
+    chain: ChainState, books: Sequence[Positions], paths: int, seed: int, horizon_s: float, seen: Volatility, bars: Bars
+) -> list[Tail]:
     """Values of different units do not add up: markets are taken together by unit."""
     units = dict.fromkeys(book.unit for book in books)
-    return [_tail(chain, unit, [book for book in books if book.unit == unit], paths, seed, horizon_s, bars) for unit in units]
+    return [_tail(chain, unit, [book for book in books if book.unit == unit], paths, seed, horizon_s, seen, bars) for unit in units]
 
 
-def _tail(chain: ChainState, unit: str, books: Sequence[Positions], paths: int, seed: int, horizon_s: float, bars: Bars) -> Tail:
+def _tail(
+    chain: ChainState, unit: str, books: Sequence[Positions], paths: int, seed: int, horizon_s: float, seen: Volatility, bars: Bars
+) -> Tail:
     kin: dict[Address, str] = {}
     for book in books:
         kin = families(book.market, chain.view) | kin
     stable = frozenset[Address]().union(*(pegged(book) for book in books))
-    moves = prior_moves(kin, stable, Prior())
+    factors = [price_factor(next(book.market for book in books if token in book.tokens), token) for token in kin]
+    moves = blended(prior_moves(kin, stable, Prior()), seen.moves(factors))
     router, tick = chain.predictor.router, bars("pools", sum(len(book.tokens) for book in books))
     capacity = capacities(books, router.best_in, chain.view, TOLERATED_SLIPPAGE, tick)
     priced = [(book, book.market.margin(chain.view)) for book in books]
     rng = np.random.default_rng(seed)
-    return Tail(unit, simulate(priced, moves, capacity, horizon_s, paths, rng, bars("paths", paths)), capacity)
+    losses = simulate(priced, moves, capacity, horizon_s, paths, rng, bars("paths", paths))
+    return Tail(unit, losses, capacity, tuple(token for token in kin if (token,) not in moves.measured))

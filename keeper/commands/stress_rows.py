@@ -98,7 +98,7 @@ def _tail_rows(report: Report, tail: Tail) -> Iterator[Row]:
         "paths": len(losses.lost),
         "seed": report.seed,
         "horizon_s": int(report.horizon_s),
-        "volatility": "prior",
+        "assumed": [report.symbols[token] for token in tail.assumed],
         "slippage_bps": round(TOLERATED_SLIPPAGE * 10_000),
         "value_at_risk": int(at_risk(losses.lost)),
         "liquidity_at_risk": int(at_risk(losses.stuck)),

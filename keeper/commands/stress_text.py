@@ -12,12 +12,12 @@ from rich.table import Table
 
 from keeper.commands.output import in_unit
 from keeper.commands.stress_report import TOLERATED_SLIPPAGE, Report, Tail
-from keeper.risk.losses import at_risk
+from keeper.risk.losses import Prior, at_risk
 from keeper.risk.moves import DAY_S
 from keeper.risk.stress import LEAST_LEFT_PPM, PPM
 from keeper.types import Address
 
-WIDEST = 160
+WIDEST = 1000
 EVERY = 5
 """Points of the curve between two lines of its table."""
 
@@ -33,7 +33,7 @@ BEARERS = {
 def show(report: Report) -> None:
     """Print it."""
     console = Console(file=sys.stdout, highlight=False)
-    console.width = max(console.width, WIDEST)  # never cut: figures are there to be copied
+    console.width = WIDEST  # a table takes what it needs; figures are never cut
     console.print(f"[bold]{title(report)}[/bold], on chain {report.chain} at block {report.block}\n")
     console.print(_curve(report))
     console.print(_banks(report))
@@ -159,7 +159,14 @@ def _tail(report: Report, tail: Tail) -> Iterator[Table | str]:
     yield table
     absorbed = ", ".join(f"{report.symbols[token]} {money(value, unit)}" for token, value in tail.capacity.items())
     yield f"pools absorb within {TOLERATED_SLIPPAGE * 100:g} % slippage, of what accounts have: {absorbed}"
-    yield "volatilities are assumed, not measured; pools are taken not to recover within the horizon"
+    yield f"{_assumed(report, tail)}pools are taken not to recover within the horizon"
+
+
+def _assumed(report: Report, tail: Tail) -> str:
+    if not tail.assumed:
+        return ""
+    names, prior = ", ".join(report.symbols[token] for token in tail.assumed), Prior()
+    return f"too little history of {names}: {prior.volatility:.0%} a year assumed, {prior.pegged:.0%} if pegged; "
 
 
 __all__ = ["money", "show", "title"]

@@ -8,7 +8,7 @@ from typing import Any
 
 from keeper.app import Chain, ledger_path, open_chain
 from keeper.commands.outlook import Outlook, Prospect, assumption, finite, outlook
-from keeper.commands.output import decimal, in_unit
+from keeper.commands.output import decimal, in_unit, percent
 from keeper.commands.progress import backfill_progress
 from keeper.config import Settings
 from keeper.errors import ConfigError, Skip
@@ -124,7 +124,7 @@ def _greek(greek: Greek, unit: str) -> Row:
 
 def _hazard(prospect: Prospect) -> Row:
     (hour, day), sigma = prospect.hazards, prospect.greeks.distance_sigma
-    text = f"{hour:.2%} within 1 h, {day:.2%} within 24 h; {sigma:,.2f} sigmas of a day to liquidation"
+    text = f"{percent(hour)} within 1 h, {percent(day)} within 24 h; {sigma:,.2f} sigmas of a day to liquidation"
     note = assumption(prospect.assumed)
     found = {"distance_sigma": finite(sigma), "hazard_1h": hour, "hazard_24h": day, "assumed": prospect.assumed}
     return {**found, "text": f"{text} ({note})" if note else text}

@@ -13,9 +13,12 @@ from keeper.risk.moves import Floats
 from keeper.risk.stress import Positions, Tick
 from keeper.types import Address, Hop
 
-PIECES = 16
+PIECES = 32
+PASSES = 2
+"""Of what the first one finds, the second one sells finer pieces."""
+
 LEAST_PIECE = 64
-"""A sale is cut into pieces no smaller than this part of the first one."""
+"""A piece is not cut smaller than into this many parts."""
 
 Quote = Callable[[View, Address, Address, int], Sequence[Hop]]
 """(view, token, into, amount) → the best way to sell. Raises Skip."""
@@ -55,6 +58,13 @@ def _shares(values: Floats) -> Floats:
 
 def absorbed(quote: Quote, market: Market, view: View, token: Address, into: Address, most: int, slippage: float) -> int:
     """How much of a token pools take, at most `most`, while each piece still brings all but `slippage` of its worth at the oracle."""
+    sold = most
+    for _ in range(PASSES):
+        sold = _sold(quote, market, view, token, into, min(2 * sold, most), slippage)
+    return sold
+
+
+def _sold(quote: Quote, market: Market, view: View, token: Address, into: Address, most: int, slippage: float) -> int:
     state, sold, piece = Overlay(view), 0, max(most // PIECES, 1)
     least = max(piece // LEAST_PIECE, 1)
     while sold < most and piece >= least:

@@ -6,19 +6,28 @@ leave. Accounts that no sale pays for stay, and with them what their collateral 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
 from keeper.book.state import Overlay
+from keeper.errors import Skip
 from keeper.ports import Market, View, Witness
+from keeper.risk.capacity import Quote
 from keeper.risk.sanity import Policy
-from keeper.risk.stress import PPM, Positions, secured, shortfall
+from keeper.risk.stress import PPM, Positions, Tick, shortfall
 from keeper.risk.watch import Candidate
 from keeper.risk.witness import Pools, Worth
-from keeper.types import Address, Health, Landing, Prediction, PriceFeed
+from keeper.types import Address, Fill, Health, Landing, Prediction, PriceFeed
 
 MOST_ROUNDS = 50
+AT_ONCE = 64
+"""Candidates planned together, as a block has room for."""
+
+DOUBT = 1e-4
+"""How much better than a small sale a smaller one might be."""
+
+LEAST_OF_GAS = 0.8
 NOW_S = 1
 """The shortest window: only what pools say now is asked for."""
 
@@ -31,6 +40,8 @@ class Rejection(Protocol):
 
 
 class Planning(Protocol):
+    def gas_price_wei(self, landing: Landing) -> int: ...
+
     def block(self, candidates: Iterable[Candidate], view: View, landing: Landing) -> tuple[Sequence[Prediction], Sequence[Rejection]]: ...
 
 
@@ -81,22 +92,24 @@ class Left:
 
 class Cascade:
     """From a state after a shock. `feedback_ppm`: the share of a pool's move that oracles follow before the next round; `anchors`: tokens
-    taken to be worth what their oracle says."""
+    taken to be worth what their oracle says; `bar`: hears how many accounts a round has, and gives what hears how many are done."""
 
     def __init__(
         self,
         books: Sequence[Positions],
         planner: Planning,
+        quote: Quote,
         witnesses: Sequence[Witness],
         native: Address,
         anchors: tuple[Address, ...],
         landing: Landing,
         feedback_ppm: int,
+        bar: Callable[[int], Tick] = lambda _: lambda _: None,
     ) -> None:
         self._books = {book.market.name: book for book in books}
-        self._planner, self._witnesses, self._native, self._landing = planner, witnesses, native, landing
+        self._planner, self._quote, self._witnesses, self._native, self._landing = planner, quote, witnesses, native, landing
         self._policy = Policy(anchors=anchors, min_depth=0)
-        self._feedback_ppm = feedback_ppm
+        self._feedback_ppm, self._bar = feedback_ppm, bar
         self._acted: dict[str, set[Address]] = {name: set() for name in self._books}
         self._written_off: set[tuple[str, Address]] = set()
         self._reasons: dict[tuple[str, Address], str] = {}
@@ -104,19 +117,19 @@ class Cascade:
     def rounds(self, state: Overlay) -> Iterator[Round]:
         """Changes `state`, round after round, until nobody acts."""
         for number in range(1, MOST_ROUNDS + 1):
-            calls, rejected = self._planner.block(self.eligible(state), state, self._landing)
-            self._reasons |= {(r.candidate.market.name, r.candidate.account): r.reason for r in rejected}
+            prices, before = self._prices(state), self.traded(state)
+            tallies = {name: Tally(name, book.unit) for name, book in self._books.items()}
+            calls = self._round(state, tallies)
             if not calls:
                 return
-            prices, before = self._prices(state), self.traded(state)
-            tallies = self._follow(calls, state)
             traded = self.traded(state)
-            yield Round(number, prices, traded, tallies, tuple(calls))
+            yield Round(number, prices, traded, tuple(tallies.values()), calls)
             self._feed_back(state, before, traded)
 
     def eligible(self, state: View) -> list[Candidate]:
-        """Every liquidatable account."""
-        return [c for name, book in self._books.items() for c in book.eligible(state, self._landing.timestamp_s, self._acted[name])]
+        """Every liquidatable account, the largest debts first; markets that count in different units one after another."""
+        found = [c for name, book in self._books.items() for c in book.eligible(state, self._landing.timestamp_s, self._acted[name])]
+        return sorted(found, key=lambda c: (c.health.unit, -c.health.debt))
 
     def left(self, state: View) -> list[Left]:
         """Liquidatable accounts that nobody liquidates, without those that have nothing left to take: they are counted as bad debt."""
@@ -133,13 +146,51 @@ class Cascade:
 
     # --- one round
 
-    def _follow(self, calls: Iterable[Prediction], state: Overlay) -> tuple[Tally, ...]:
-        """Write each call's outcome, and count it."""
-        tallies = {name: Tally(name, book.unit) for name, book in self._books.items()}
-        for call in calls:
-            self._count(call, tallies[call.plan.market], state)
-            state.write(call.writes)
-        return tuple(tallies.values())
+    def _round(self, state: Overlay, tallies: Mapping[str, Tally]) -> tuple[Prediction, ...]:
+        """Everybody has a turn, so many at a time: those after them meet the pools that they leave."""
+        candidates = self.eligible(state)
+        tick, made = self._bar(len(candidates)), list[Prediction]()
+        for start in range(0, len(candidates), AT_ONCE):
+            turn = candidates[start : start + AT_ONCE]
+            calls, rejected = self._planner.block(self._promising(turn, state), state, self._landing)
+            self._reasons |= {(r.candidate.market.name, r.candidate.account): r.reason for r in rejected}
+            for call in calls:
+                self._count(call, tallies[call.plan.market], state)
+                state.write(call.writes)
+            made += calls
+            tick(start + len(turn))
+        return tuple(made)
+
+    def _promising(self, candidates: Iterable[Candidate], state: View) -> list[Candidate]:
+        """Without those for whom the planner, which takes its time, can find nothing: not even a small sale would repay."""
+        rates = _Rates(self._quote, state)
+        found = []
+        for candidate in candidates:
+            if self._pays(candidate, state, rates):
+                found.append(candidate)
+            else:
+                self._reasons[candidate.market.name, candidate.account] = "unprofitable"
+        return found
+
+    def _pays(self, candidate: Candidate, state: View, rates: _Rates) -> bool:
+        """Illegal choices are left to the planner, who knows the reasons."""
+        market, at_s = candidate.market, self._landing.timestamp_s
+        try:
+            pairs = market.pairs(state, candidate.account, at_s)
+        except Skip:
+            return True
+        fills = [market.fill(state, candidate.account, p.debt_token, p.collateral_token, p.amounts[-1], at_s) for p in pairs]
+        return any(self._gain(market, fill, state, rates) > self._least_gain(market, fill, state) for fill in fills)
+
+    def _gain(self, market: Market, fill: Fill, state: View, rates: _Rates) -> float:
+        """The most that a sale could leave, in the market's unit: more of it only sells for less."""
+        seized, repaid = _worth(market, state, fill.collateral_token, fill.seized), _worth(market, state, fill.debt_token, fill.repaid)
+        return seized * rates(market, fill.collateral_token, fill.debt_token) - repaid + DOUBT * seized
+
+    def _least_gain(self, market: Market, fill: Fill, state: View) -> float:
+        """What the gas of the call alone costs, less what the planner lets pass."""
+        cost_wei = market.gas(fill) * self._planner.gas_price_wei(self._landing)
+        return LEAST_OF_GAS * _worth(market, state, self._native, cost_wei)
 
     def _count(self, call: Prediction, tally: Tally, before: View) -> None:
         market, account = self._books[call.plan.market].market, call.plan.account
@@ -180,8 +231,29 @@ class Cascade:
         return found
 
 
+class _Rates:
+    """What a small sale of one token for another brings, as a share of its worth at the oracle; 0 where there is no way."""
+
+    def __init__(self, quote: Quote, view: View) -> None:
+        self._quote, self._view = quote, view
+        self._known: dict[tuple[str, Address, Address], float] = {}
+
+    def __call__(self, market: Market, sold: Address, bought: Address) -> float:
+        key = market.name, sold, bought
+        if key not in self._known:
+            self._known[key] = 1.0 if sold == bought else self._ask(market, sold, bought)
+        return self._known[key]
+
+    def _ask(self, market: Market, sold: Address, bought: Address) -> float:
+        """Large enough for the smallest unit not to matter, small enough not to move a pool."""
+        decimals = next(feed.decimals for feed in market.feeds(self._view) if feed.token == sold)
+        amount = max(10**decimals // 100, 1000)
+        try:
+            hops = self._quote(self._view, sold, bought, amount)
+        except Skip:
+            return 0.0
+        return _worth(market, self._view, bought, hops[-1].amount_out) / max(_worth(market, self._view, sold, amount), 1)
+
+
 def _worth(market: Market, view: View, token: Address, amount: int) -> int:
     return market.value(view, token, amount) or 0
-
-
-__all__ = ["Cascade", "Left", "Round", "Tally", "secured"]

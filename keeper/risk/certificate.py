@@ -84,13 +84,18 @@ class _Part:
 
 def weighted(weight: Floats, value: Floats, column: NDArray[np.intp]) -> Floats:
     """Σ weight · value over each row's places: [W, n] weights and columns to [n]."""
-    found: Floats = np.einsum("ji,ji->i", weight, value.take(column))
+    found: Floats = np.einsum("ji,ji->i", weight, value.take(column, mode="clip"))  # clip: the columns are known to be there
     return found
 
 
 def owed(weight: Floats, value: Floats, column: NDArray[np.intp]) -> Floats:
-    """Σ of what a row's negative weights come to."""
-    return -weighted(np.minimum(weight, 0.0), value, column)
+    """Σ of what a row's negative weights come to. Of the other factors nothing needs to be known."""
+    found = -weighted(np.minimum(weight, 0.0), value, column)
+    lost = np.flatnonzero(np.isnan(found))  # 0 times an unknown value is unknown too
+    if len(lost):
+        own, at = weight[:, lost], value.take(column[:, lost])
+        found[lost] = np.where(own < 0.0, -own * at, 0.0).sum(axis=0)
+    return found
 
 
 def certify(exposures: Iterable[Exposure], at: Reference) -> Certified:

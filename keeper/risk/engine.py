@@ -14,10 +14,10 @@ from numpy.typing import NDArray
 
 from keeper.risk.factors import Factors
 from keeper.risk.layer import Rows
-from keeper.risk.shelf import Change, Decide, Recentring, Shelf, Tags
+from keeper.risk.shelf import Change, Decide, Recentring, Scope, Shelf, Tags
 from keeper.types import Factor, Quote, Row, RowBlock
 
-WIDTHS = (4, 8, 16, 64, 256)
+WIDTHS = (2, 4, 8, 16, 64, 256)
 SHIFT = 28
 """Bits of a handle that are the row's number."""
 
@@ -161,12 +161,22 @@ class Engine:
         """The next re-centring worth making, None while there is none or one is under way."""
         if self._working:
             return None
+        for shelf in self._shelves:
+            shelf.settle()
         for number, shelf in enumerate(self._shelves):
-            whole = everything or shelf.flooded or shelf.layers > LAYERS
-            if shelf.used and not self._rest[number] and (whole or shelf.watched > 2 * self._calm[number] + WATCHED):
+            scope = "all" if everything and shelf.used else self._scope(number, shelf)
+            if scope and not self._rest[number]:
                 self._working = True
-                return Work(number, shelf.recentring(self.factors, whole))
+                return Work(number, shelf.recentring(self.factors, scope))
         return None
+
+    def _scope(self, number: int, shelf: Shelf) -> Scope | None:
+        """The least that makes the next ticks fast again."""
+        if shelf.flooded or (shelf.young > shelf.used and shelf.used > WATCHED):
+            return "all"
+        if shelf.layers > LAYERS:
+            return "young"
+        return "watched" if shelf.watched > 2 * self._calm[number] + WATCHED else None
 
     def adopt(self, work: Work) -> None:
         self._working = False
@@ -180,7 +190,7 @@ class Engine:
         for number, shelf in enumerate(self._shelves):
             if shelf.used:
                 self._working = True
-                self.adopt(Work(number, shelf.recentring(self.factors, True)).run())
+                self.adopt(Work(number, shelf.recentring(self.factors, "all")).run())
 
 
 def _handles(parts: Iterable[tuple[int, Rows]]) -> Rows:

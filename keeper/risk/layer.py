@@ -11,49 +11,60 @@ from keeper.risk.yardstick import Yardstick
 Rows = NDArray[np.int32]
 
 TOWARDS_LOOK = 1.0 - 1e-6
-"""Distances are kept in single precision, after this."""
+"""Distances are kept after this: far more than a key loses of them."""
 
-FARTHEST = 1e30
-"""Fits single precision."""
+FARTHEST = 1e5
+"""In scales. Whatever moves further counts as having moved without end."""
+
+APART = 1e6
+"""From a list's keys to the next one's."""
 
 
 class Layer:
-    """Certificates of one kind: for each list the rows by distance, and how far it has been looked through."""
+    """Certificates of one kind: for each list the rows by distance, and how far it has been looked through.
+
+    A list's number and a distance make one key, so that one search finds the ends of any number of lists."""
 
     def __init__(self, yardstick: Yardstick, lists: NDArray[np.int32], distance: Floats, row: Rows) -> None:
         count = yardstick.lists
         self._yardstick = yardstick
-        self.row, self.distance, starts = _sorted(lists, distance, row, count)
-        self._at: list[int] = starts[:-1].tolist()
-        self._end: list[int] = starts[1:].tolist()
-        self._left = starts[:-1] < starts[1:]
-        self._next = np.full(count, np.inf)
-        self._next[self._left] = self.distance[starts[:-1][self._left]]
+        key = lists * APART + np.minimum(distance * TOWARDS_LOOK, FARTHEST)
+        order = np.argsort(key)
+        self._row, self._key = row[order], key[order]
+        self._starts = np.arange(count) * APART
+        ends = np.searchsorted(self._key, np.arange(count + 1) * APART)
+        self._at, self._end = ends[:-1].copy(), ends[1:]
+        self._left, self._next = np.zeros(count, np.bool_), np.zeros(count)
+        self._stand(np.arange(count))
 
     def __len__(self) -> int:
-        return len(self.row)
+        return len(self._row)
+
+    def rest(self) -> Rows:
+        """The rows whose certificates are not used up; some of them several times."""
+        return np.concatenate(
+            [np.zeros(0, np.int32), *(self._row[at:end] for at, end in zip(self._at, self._end, strict=True) if at < end)]
+        )
 
     def sweep(self, value: Floats, width: Floats) -> list[Rows]:
         """The rows whose certificates these factor values have used up since the last look. A move that is not a number uses up all."""
         moves = self._yardstick.moves(value, width)
-        return [self._advance(int(found), moves[found]) for found in np.flatnonzero(~(moves < self._next) & self._left)]
+        found = np.flatnonzero(~(moves < self._next) & self._left)
+        return self._advance(found, moves.take(found)) if len(found) else []
 
-    def _advance(self, found: int, move: np.float64) -> Rows:
-        at, end = self._at[found], self._end[found]
-        reached = np.searchsorted(self.distance[at:end], np.float32(np.minimum(move, FARTHEST)), side="right")
-        stop = max(at + int(reached), at + 1)  # it is here because of the first
-        self._at[found] = stop
-        self._left[found] = stop < end
-        self._next[found] = self.distance[stop] if stop < end else np.inf
-        return self.row[at:stop]
+    def _advance(self, found: NDArray[np.intp], moves: Floats) -> list[Rows]:
+        """Look on in these lists."""
+        reach = np.where(moves < FARTHEST, moves, FARTHEST)
+        ends = np.searchsorted(self._key, self._starts.take(found) + reach, side="right")
+        starts = self._at.take(found)
+        ends = np.clip(ends, starts + 1, self._end.take(found))  # at least the first: it is why we are here
+        self._at[found] = ends
+        self._stand(found)
+        return [self._row[start:end] for start, end in zip(starts.tolist(), ends.tolist(), strict=True)]
 
-
-def _sorted(lists: NDArray[np.int32], distance: Floats, row: Rows, count: int) -> tuple[Rows, NDArray[np.float32], NDArray[np.intp]]:
-    """Entries by list and distance: by distance first, for the second sort is stable and, on 16 bits, linear."""
-    near = np.minimum(distance * TOWARDS_LOOK, FARTHEST).astype(np.float32)
-    order = np.argsort(near)
-    narrow = lists.astype(np.int16) if count < 2**15 else lists
-    order = order[np.argsort(narrow[order], kind="stable")]
-    starts = np.zeros(count + 1, np.intp)
-    np.cumsum(np.bincount(lists, minlength=count), out=starts[1:])
-    return row[order], near[order], starts
+    def _stand(self, lists: NDArray[np.intp]) -> None:
+        """Note what these lists come to next."""
+        at = self._at.take(lists)
+        left = self._left[lists] = at < self._end.take(lists)
+        key = self._key.take(at, mode="clip") if len(self._key) else np.zeros(len(at))
+        self._next[lists] = np.where(left, key - self._starts.take(lists), np.inf)

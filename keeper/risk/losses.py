@@ -35,7 +35,7 @@ class Prior:
     the market's currency; `kin`: correlation within a family. Jumps: so many a year, each of so many daily deviations."""
 
     volatility: float = 0.8
-    pegged: float = 0.02
+    pegged: float = 0.05
     correlation: float = 0.7
     kin: float = 0.999
     jumps: float = 6.0
@@ -55,6 +55,28 @@ def prior_moves(families: Mapping[Address, str], pegged: frozenset[Address], pri
     covariance = correlation * np.outer(yearly, yearly) / YEAR_S
     factors: tuple[Factor, ...] = tuple((token,) for token in tokens)
     return martingale(factors, covariance, prior.jumps / YEAR_S, covariance * DAY_S * prior.jump_days**2)
+
+
+def blended(prior: Moves, seen: Moves) -> Moves:
+    """What was measured where it was, else the prior; of the same tokens in the same order. Jumps come as often as seen."""
+    known = np.array([factor in seen.measured for factor in seen.factors], np.bool_)
+    if not known.any():
+        return prior
+    covariance = _blend(prior.covariance, seen.covariance, known)
+    jumps = _blend(prior.jump_covariance, seen.jump_covariance, known)
+    measured = frozenset(factor for factor, is_known in zip(prior.factors, known, strict=True) if is_known)
+    return martingale(prior.factors, covariance, seen.jump_rate, jumps, measured)
+
+
+def _blend(prior: Floats, seen: Floats, known: NDArray[np.bool_]) -> Floats:
+    deviation = np.sqrt(np.where(known, np.diag(seen), np.diag(prior)))
+    correlation = np.where(np.outer(known, known), _correlation(seen), _correlation(prior))
+    return np.asarray(correlation * np.outer(deviation, deviation))
+
+
+def _correlation(covariance: Floats) -> Floats:
+    scale = np.sqrt(np.diag(covariance))
+    return np.asarray(np.divide(covariance, np.outer(scale, scale), out=np.eye(len(scale)), where=np.outer(scale, scale) > 0))
 
 
 def families(market: Market, view: View) -> dict[Address, str]:
@@ -163,16 +185,16 @@ def _block(falls: Sequence[_Falls], room: Floats, paths: int) -> Floats:
     wanted = np.zeros((paths, len(room)))
     for fall in falls:
         np.add.at(wanted, fall.path, fall.tokens)
-    excess = np.maximum(wanted - room, 0.0)
-    unsold = _ratio(excess, wanted)
-    lost, seized = np.zeros(paths), np.zeros(paths)
+    unsold = _ratio(np.maximum(wanted - room, 0.0), wanted)
+    lost, seized, stuck = np.zeros((3, paths))
     for fall in falls:
         waits = _ratio((fall.tokens * unsold[fall.path]).sum(1), fall.tokens.sum(1))
         now = np.maximum(fall.debt - fall.collateral / (1 + fall.margin), 0.0)
         later = np.maximum(fall.last_debt - fall.last_collateral, 0.0)
         np.add.at(lost, fall.path, (1 - waits) * now + waits * later)
         np.add.at(seized, fall.path, fall.seized)
-    return np.stack([lost, seized, excess.sum(1)])
+        np.add.at(stuck, fall.path, waits * fall.seized)
+    return np.stack([lost, seized, stuck])
 
 
 def _ratio(a: Floats, b: Floats) -> Floats:

@@ -6,32 +6,35 @@ watched rows and those whose certificates it uses up, and the set is what a look
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Sequence
+from copy import copy
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
-from keeper.risk.certificate import Certified, Exposure, certify, owed, weighted
+from keeper.risk.block import Block, Decide
+from keeper.risk.certificate import Certified, Exposure, certify
 from keeper.risk.factors import Factors, Floats
 from keeper.risk.layer import Layer, Rows
 from keeper.risk.yardstick import Reference
 
-Decide = Callable[[Rows], NDArray[np.bool_]]
-"""The contract's own integers: which of these rows are liquidatable."""
-
 PART = 1 << 16
 """Rows certified at a time: bounds how long one call into numpy can hold what a tick waits for."""
 
-CACHED = 1 << 15
-"""Rows evaluated at a time when all are."""
+FLOOD = 48
+"""When a tick uses up the certificates of more than one in so many rows, looking at everything is faster than picking."""
 
-FLOOD = 16
-"""When a tick uses up more than one in so many certificates, looking at everything is cheaper than picking."""
+FULL = 3
+"""So it is when more than one in so many would be watched."""
 
 FEW = 4096
 
 Tags = NDArray[np.int64]
+
+Scope = Literal["watched", "young", "all"]
+"""Which rows get new certificates: those watched, also those certified since all were, or all."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,31 +45,36 @@ class Change:
     left: Rows
 
 
+_NOTHING = Change(np.zeros(0, np.int32), np.zeros(0, np.int32))
+
+
 class Shelf:
     """`width`: the most factors a row may have here."""
 
     def __init__(self, width: int) -> None:
         self.width = width
-        self.used = 0
+        self._all = Block(width)
         self._free: list[int] = []
-        self._column: NDArray[np.intp] = np.zeros((width, 0), np.intp)
-        self._weight: Floats = np.zeros((width, 0))
-        self._constant: Floats = np.zeros(0)
-        self._slack: Floats = np.zeros(0)
-        self._floor: NDArray[np.int32] = np.zeros(0, np.int32)
-        self.tag: NDArray[np.int64] = np.zeros(0, np.int64)
+        self.tag: Tags = np.zeros(0, np.int64)
         """Whose row it is, in the owner's own numbers."""
         self._inside: NDArray[np.bool_] = np.zeros(0, np.bool_)
         self._place: NDArray[np.int32] = np.zeros(0, np.int32)
-        """Where a row is among the watched; -1: it is not."""
+        """Where a row is among the watched, plus 1; 0: it is not."""
         self._boxes: dict[int, tuple[NDArray[np.intp], Floats, Floats]] = {}
-        self._watched = _Watched(width)
+        self._watched = Block(width)
         self._layers: list[Layer] = []
-        self._flooded = False
+        self._old: list[Layer] = []
+        """Those of the last re-centring of everything."""
+        self._flood: list[Rows] = []
+        """Rows without certificate that are not watched yet: until they are, every tick looks at all."""
         self._edited: list[int] | None = None
 
     def __len__(self) -> int:
         return self.used - len(self._free)
+
+    @property
+    def used(self) -> int:
+        return self._all.count
 
     @property
     def watched(self) -> int:
@@ -77,9 +85,14 @@ class Shelf:
         return len(self._layers)
 
     @property
+    def young(self) -> int:
+        """Entries in the layers made since all rows were certified."""
+        return sum(len(layer) for layer in self._layers if layer not in self._old)
+
+    @property
     def flooded(self) -> bool:
-        """Every tick looks at everything until certificates are made anew."""
-        return self._flooded
+        """Every tick looks at everything."""
+        return bool(self._flood)
 
     # --- edits
 
@@ -96,13 +109,7 @@ class Shelf:
     ) -> int:
         """Set a row, a new one if none is given. It is watched from now on."""
         row = self._new() if row is None else row
-        self._weight[:, row] = 0.0
-        self._column[:, row] = 0
-        self._column[: len(columns), row] = columns
-        self._weight[: len(weights), row] = weights
-        self._constant[row] = constant
-        self._slack[row] = slack
-        self._floor[row] = floor
+        self._all.set(row, columns, weights, constant, slack, floor)
         self.tag[row] = tag
         self._boxes.pop(row, None)
         if box:
@@ -116,104 +123,93 @@ class Shelf:
         self.put(row, (), (), 1.0, 0.0, -1)
         self._free.append(row)
 
-    def fill(
-        self, column: NDArray[np.intp], weight: Floats, constant: Floats, slack: Floats, floor: NDArray[np.int32], tag: NDArray[np.int64]
-    ) -> Rows:
-        """Add many rows at once. They are flooded: certificates should be made next."""
+    def fill(self, column: NDArray[np.intp], weight: Floats, constant: Floats, slack: Floats, floor: NDArray[np.int32], tag: Tags) -> Rows:
+        """Add many rows at once, [n, W] columns and weights. They are flooded: certificates should be made next."""
         first, count = self.used, len(constant)
-        self._grow(first + count)
-        self.used = first + count
-        new = slice(first, self.used)
-        self._column[:, new], self._weight[:, new] = 0, 0.0
-        self._column[: column.shape[1], new] = column.T
-        self._weight[: column.shape[1], new] = weight.T
-        self._constant[new], self._slack[new], self._floor[new], self.tag[new] = constant, slack, floor, tag
-        self._flooded = True
-        return np.arange(first, self.used, dtype=np.int32)
+        new = np.arange(first, first + count, dtype=np.int32)
+        self._reserve(first + count)
+        missing = ((0, self.width - column.shape[1]), (0, 0))
+        self._all.append(Exposure(new, np.pad(column.T, missing), np.pad(weight.T, missing), constant, slack, floor))
+        self.tag[new] = tag
+        self._flood.append(new)
+        return new
 
     def _new(self) -> int:
         if self._free:
             return self._free.pop()
-        if self.used == len(self._constant):
-            self._grow(max(64, self.used + self.used // 2))
-        self.used += 1
-        return self.used - 1
+        row = self.used
+        if row == len(self._place):
+            self._reserve(max(64, row + row // 2))
+        self._all.row[row] = row
+        self._all.count += 1
+        return row
 
-    def _grow(self, size: int) -> None:
-        more = size - len(self._constant)
-        if more <= 0:
-            return
-        for name in ("_column", "_weight", "_constant", "_slack", "_floor", "tag", "_inside", "_place"):
+    def _reserve(self, size: int) -> None:
+        self._all.reserve(size)
+        for name in ("tag", "_inside", "_place"):
             old = getattr(self, name)
-            filler = np.full((*old.shape[:-1], more), -1 if name in ("_place", "_floor") else 0, old.dtype)
-            setattr(self, name, np.concatenate((old, filler), axis=-1))
+            setattr(self, name, np.concatenate((old, np.zeros(max(size - len(old), 0), old.dtype))))
 
     def _watch_edited(self, row: int) -> None:
         if self._edited is not None:
             self._edited.append(row)
         place = int(self._place[row])
-        if place < 0:
-            self._watch(np.array([row], np.int32))
+        if place:
+            self._watched.copy(place - 1, self._all, row)
         else:
-            self._watched.set(place, self._column[:, row], self._weight[:, row], self._constant[row])
+            self._watch(np.array([row], np.int32))
 
     def _watch(self, rows: Rows) -> None:
-        """Watch those that are not yet."""
-        new = rows[self._place.take(rows) < 0]
-        if len(new):
-            start = self._watched.add(new, self._column.take(new, 1), self._weight.take(new, 1), self._constant.take(new))
-            self._place[new] = np.arange(start, start + len(new))
+        """Watch those that are not yet; they may come several times."""
+        new = rows[self._place.take(rows) == 0]
+        if not len(new):
+            return
+        last = np.arange(1, len(new) + 1, dtype=np.int32)
+        self._place[new] = last
+        new = new[self._place.take(new) == last]
+        start = self._watched.append(self._all.take(new))
+        self._place[new] = np.arange(start + 1, start + 1 + len(new))
 
     # --- ticks
 
     def tick(self, value: Floats, width: Floats, decide: Decide) -> Change:
         """Look at what these factor values may have changed."""
-        if not self._flooded:
-            self._sweep(value, width)
-        if not self._flooded:
-            return self._decide(self._watched.rows, self._watched.surplus(value), value, width, decide)
-        parts = [self._decide(rows, self._bounds(rows, value), value, width, decide) for rows in self._parts()]
-        return Change(*(np.concatenate(found) for found in zip(*((part.entered, part.left) for part in parts), strict=True)))
+        self._sweep(value, width)
+        block = self._all if self._flood else self._watched
+        changes = [self._look(block, start, stop, value, width, decide) for start, stop in block.runs()]
+        found = [change for change in changes if change is not _NOTHING] or [_NOTHING]
+        return Change(*(np.concatenate([getattr(change, name) for change in found]) for name in ("entered", "left")))
 
     def _sweep(self, value: Floats, width: Floats) -> None:
         swept = [rows for layer in self._layers for rows in layer.sweep(value, width)]
-        self._flooded = self._watched.count + sum(map(len, swept)) > max(FEW, self.used // FLOOD)
-        if not self._flooded:
-            for rows in swept:
-                self._watch(rows)
+        if self._flood or sum(map(len, swept)) > max(FEW, self.used // FLOOD):
+            self._flood += swept
+        elif swept:
+            self._watch(np.concatenate(swept))
 
-    def _parts(self) -> Iterator[Rows]:
-        """All rows, in parts that stay in the cache."""
-        for start in range(0, self.used, CACHED):
-            yield np.arange(start, min(start + CACHED, self.used), dtype=np.int32)
+    def settle(self) -> bool:
+        """End a flood by watching what it left, if that is not too much; tells whether there is none any more."""
+        if self._flood and sum(map(len, self._flood)) + self._watched.count <= max(FEW, self.used // FULL):
+            self._watch(np.concatenate(self._flood))
+            self._flood = []
+        return not self._flood
 
-    def _bounds(self, rows: Rows, value: Floats) -> Floats:
-        """The lower bounds of a run of rows."""
-        run = slice(int(rows[0]), int(rows[-1]) + 1)
-        return weighted(self._weight[:, run], value, self._column[:, run]) + self._constant[run]
-
-    def _decide(self, rows: Rows, low: Floats, value: Floats, width: Floats, decide: Decide) -> Change:
+    def _look(self, block: Block, start: int, stop: int, value: Floats, width: Floats, decide: Decide) -> Change:
         """Only below zero can it be liquidatable; below zero with all that rounding may add it is; in between the integers say. A row that
         owes less than what pays counts as outside."""
-        inside = self._inside.take(rows)
-        doubtful = np.flatnonzero(~(low >= 0.0))
+        rows, safe = block.row[start:stop], (low := block.bounds(start, stop, value)) >= 0.0
+        inside = self._inside[start:stop] if block is self._all else self._inside.take(rows)
+        known = np.flatnonzero(inside)
+        if not len(known) and safe.all():
+            return _NOTHING
+        doubtful = np.flatnonzero(~safe)
         suspects, was = rows.take(doubtful), inside.take(doubtful)
-        now = self._matters(suspects, low.take(doubtful), value, width, decide)
-        inside[doubtful] = False
-        change = Change(suspects[now & ~was], np.concatenate((suspects[was & ~now], rows[inside])))
+        now = block.matters(doubtful + start, low.take(doubtful), value, width, decide)
+        recovered = rows.take(known[safe.take(known)])
+        change = Change(suspects[now & ~was], np.concatenate((suspects[was & ~now], recovered)))
         self._inside[change.entered] = True
         self._inside[change.left] = False
         return change
-
-    def _matters(self, rows: Rows, low: Floats, value: Floats, width: Floats, decide: Decide) -> NDArray[np.bool_]:
-        """Liquidatable and owing enough to pay."""
-        weight, column = self._weight.take(rows, 1), self._column.take(rows, 1)
-        pays = ~(owed(weight, value, column) < np.append(value, -np.inf).take(self._floor.take(rows)))
-        below: NDArray[np.bool_] = low + self._slack.take(rows) + weighted(np.abs(weight), width, column) < 0.0
-        open_ = np.flatnonzero(pays & ~below)
-        if len(open_):
-            below[open_] = decide(rows[open_])
-        return below & pays
 
     # --- questions
 
@@ -225,131 +221,71 @@ class Shelf:
         """Rows whose factors have left the box in which they hold."""
         return [row for row, (names, least, most) in self._boxes.items() if not ((value[names] >= least) & (value[names] <= most)).all()]
 
-    def surplus(self, rows: Rows, value: Floats) -> Floats:
-        return self._constant.take(rows) + weighted(self._weight.take(rows, 1), value, self._column.take(rows, 1))
-
     def nearest(self, value: Floats, scale: Floats, count: int) -> tuple[Rows, Floats]:
-        """The rows that owe what pays and are least far, in scales of their factors, from being liquidatable; nearest last. And how far."""
-        parts = [self._distances(rows, value, scale, count) for rows in self._parts()]
-        rows, distances = (np.concatenate(found) for found in zip(*parts, strict=True))
-        order = np.argsort(-distances, kind="stable")[-count:]
-        return rows[order], distances[order]
-
-    def _distances(self, rows: Rows, value: Floats, scale: Floats, count: int) -> tuple[Rows, Floats]:
-        """The `count` nearest of a part."""
-        low = self._bounds(rows, value)
-        run = slice(int(rows[0]), int(rows[-1]) + 1)
-        with np.errstate(divide="ignore", invalid="ignore"):
-            far = low / weighted(np.abs(self._weight[:, run]), scale, self._column[:, run])
-        floor = np.append(value, -np.inf).take(self._floor[run])
-        out = ~(low > 0.0) | ~np.isfinite(far) | (owed(self._weight[:, run], value, self._column[:, run]) < floor)
-        far[out] = np.inf
+        """The rows that owe what pays and are least far, in scales of their factors, from being liquidatable. And how far."""
+        far = np.concatenate([self._all.distances(start, stop, value, scale) for start, stop in self._all.runs()])
         near = np.argpartition(far, min(count, len(far) - 1))[:count]
         near = near[np.isfinite(far[near])]
-        return rows[near], far[near]
+        return near.astype(np.int32), far[near]
 
     # --- certificates
 
-    def recentring(self, factors: Factors, everything: bool) -> Recentring:
-        """The work of making certificates at the current factors, for all rows or for the watched ones; to be run anywhere, then adopted.
-        One at a time."""
+    def recentring(self, factors: Factors, scope: Scope) -> Recentring:
+        """The work of making certificates at the current factors; to be run anywhere, then adopted. One at a time."""
         boxed = np.fromiter(self._boxes, np.int32, len(self._boxes))
-        rows = None if everything else self._watched.rows.copy()
+        replaced = {"watched": [], "young": [layer for layer in self._layers if layer not in self._old], "all": self._layers}[scope]
+        rows = [] if scope == "all" else [self._watched.rows.copy(), *(layer.rest() for layer in replaced)]
         self._edited = []
-        arrays = self._column, self._weight, self._constant, self._slack, self._floor
-        return Recentring(arrays, self.used, rows, boxed, Reference.of(factors))
+        return Recentring(self._all, self.used, rows, boxed, Reference.of(factors), tuple(replaced))
 
     def adopt(self, done: Recentring, factors: Factors) -> None:
         """Trust the new certificates, except of rows edited since the work began."""
         if done.certified is None:
             raise RuntimeError("a re-centring must be run before it is adopted")
-        edited, self._edited = np.unique(np.array(self._edited or (), np.int32)), None
-        keep = np.union1d(done.certified.open, edited)
-        if done.rows is None:
-            self._layers = list(done.certified.layers)
-            keep = np.union1d(keep, np.arange(done.used, self.used, dtype=np.int32))
-            self._flooded = False
-        else:
-            certified = np.setdiff1d(done.rows, keep, assume_unique=True)
-            keep = np.setdiff1d(self._watched.rows, certified, assume_unique=True)
-            self._layers += done.certified.layers
-        self._rewatch(keep.astype(np.int32))
+        edited, self._edited = np.array(self._edited or (), np.int32), None
+        self._layers = [layer for layer in self._layers if layer not in done.replaced] + list(done.certified.layers)
+        if done.everything:
+            self._old, self._flood = self._layers, []
+            edited = np.concatenate((edited, np.arange(done.used, self.used, dtype=np.int32)))
+        trusted = np.concatenate((done.trusted, np.zeros(self.used - done.used, np.bool_)))
+        trusted[edited] = False
+        self._release(trusted)
+        self._watch(np.concatenate((done.certified.open, edited)))
         self._sweep(factors.value, factors.width)
 
-    def abandon(self) -> None:
-        """Forget a re-centring that was begun."""
-        self._edited = None
-
-    def _rewatch(self, rows: Rows) -> None:
-        self._place[self._watched.rows] = -1
-        self._watched = _Watched(self.width)
-        self._watch(rows)
+    def _release(self, trusted: NDArray[np.bool_]) -> None:
+        """Watch these rows no longer."""
+        rows = self._watched.rows
+        kept = np.flatnonzero(~trusted.take(rows))
+        self._place[rows] = 0
+        self._watched.keep(kept)
+        self._place[self._watched.rows] = np.arange(1, len(kept) + 1)
 
 
 class Recentring:
-    """Certificates in the making. Reads rows that may be edited meanwhile: those are not adopted."""
+    """Certificates in the making. Reads rows that may be edited meanwhile: those are not trusted."""
 
-    def __init__(
-        self,
-        arrays: tuple[NDArray[np.intp], Floats, Floats, Floats, NDArray[np.int32]],
-        used: int,
-        rows: Rows | None,
-        boxed: Rows,
-        at: Reference,
-    ) -> None:
-        self._arrays, self.used, self.rows, self._boxed, self._at = arrays, used, rows, boxed, at
+    def __init__(self, rows: Block, used: int, chosen: Sequence[Rows], boxed: Rows, at: Reference, replaced: tuple[Layer, ...]) -> None:
+        self._rows = copy(rows)  # its arrays as they are now: growing makes new ones
+        self.used, self.everything, self.replaced = used, not chosen, replaced
+        self._chosen, self._boxed, self._at = chosen, boxed, at
         self.certified: Certified | None = None
+        self.trusted: NDArray[np.bool_] = np.zeros(0, np.bool_)
+        """By row: has a certificate."""
 
     def run(self) -> Recentring:
-        found = certify(map(self._exposure, self._parts()), self._at)
-        open_ = np.union1d(found.open, self._boxed).astype(np.int32)
+        self.trusted = np.zeros(self.used, np.bool_)
+        for rows in self._chosen:
+            self.trusted[rows] = True
+        if self.everything:
+            self.trusted[:] = True
+        all_ = np.flatnonzero(self.trusted)
+        parts = (all_[start : start + PART] for start in range(0, len(all_), PART))
+        found = certify(map(self._rows.take, parts), self._at)
+        open_: Rows = np.concatenate((found.open, self._boxed))
+        self.trusted[open_] = False
         self.certified = Certified(found.layers, open_)
         return self
-
-    def _parts(self) -> list[Rows]:
-        rows = np.arange(self.used, dtype=np.int32) if self.rows is None else self.rows
-        return [rows[start : start + PART] for start in range(0, len(rows), PART)]
-
-    def _exposure(self, rows: Rows) -> Exposure:
-        return Exposure(rows, *(array.take(rows, -1) for array in self._arrays))  # type: ignore[arg-type]  # as they stand
-
-
-class _Watched:
-    """The watched rows, packed: evaluating them is one gather and one sum."""
-
-    def __init__(self, width: int) -> None:
-        self.count = 0
-        self._row: Rows = np.zeros(64, np.int32)
-        self._column: NDArray[np.intp] = np.zeros((width, 64), np.intp)
-        self._weight: Floats = np.zeros((width, 64))
-        self._constant: Floats = np.zeros(64)
-
-    @property
-    def rows(self) -> Rows:
-        return self._row[: self.count]
-
-    def surplus(self, value: Floats) -> Floats:
-        n = self.count
-        return weighted(self._weight[:, :n], value, self._column[:, :n]) + self._constant[:n]
-
-    def set(self, place: int, column: NDArray[np.intp], weight: Floats, constant: float) -> None:
-        self._column[:, place], self._weight[:, place], self._constant[place] = column, weight, constant
-
-    def add(self, rows: Rows, column: NDArray[np.intp], weight: Floats, constant: Floats) -> int:
-        """Returns the place of the first."""
-        start, stop = self.count, self.count + len(rows)
-        if stop > len(self._row):
-            self._grow(stop + stop // 2)
-        new = slice(start, stop)
-        self._row[new], self._column[:, new], self._weight[:, new], self._constant[new] = rows, column, weight, constant
-        self.count = stop
-        return start
-
-    def _grow(self, size: int) -> None:
-        for name in ("_row", "_column", "_weight", "_constant"):
-            old = getattr(self, name)
-            more = np.zeros((*old.shape[:-1], size - old.shape[-1]), old.dtype)
-            setattr(self, name, np.concatenate((old, more), axis=-1))
 
 
 __all__ = ["Change", "Decide", "Recentring", "Shelf"]

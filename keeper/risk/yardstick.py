@@ -37,20 +37,25 @@ class Plain:
     """Lists: a fall of each factor, then a rise of each."""
 
     def __init__(self, at: Reference) -> None:
-        self._value, self._scale = at.value, at.scale
-        self.lists = 2 * len(at.value)
+        size = len(at.value)
+        self.lists = 2 * size
+        self._value, self._per_scale = at.value, 1.0 / at.scale
+        self._moves = np.empty(self.lists)
+        self._fall, self._rise = self._moves[:size], self._moves[size:]
 
     def moves(self, value: Floats, width: Floats) -> Floats:
-        rise = (value[: len(self._value)] - self._value) / self._scale
-        return np.concatenate((-rise, rise))
+        np.subtract(value[: len(self._value)], self._value, out=self._rise)
+        np.multiply(self._rise, self._per_scale, out=self._rise)
+        np.negative(self._rise, out=self._fall)
+        return self._moves
 
 
 class Doomed:
     """Lists: a fall of each factor, a rise of each, then both with the widths: a fall of the least it may be, a rise of the most."""
 
     def __init__(self, at: Reference) -> None:
-        self._value, self._width, self._scale = at.value, at.width, at.scale
         self.lists = 4 * len(at.value)
+        self._value, self._width, self._scale = at.value, at.width, at.scale
 
     def moves(self, value: Floats, width: Floats) -> Floats:
         size = len(self._value)
@@ -63,21 +68,33 @@ class Netted:
     """Lists: a fall of each family, a rise of each, then a fall and a rise of each factor against its family."""
 
     def __init__(self, at: Reference) -> None:
-        self._value = at.value
-        self.family = at.family
-        self.common, self.apart = relative_scales(at)
+        size, families = len(at.value), at.families
+        self.lists = 2 * (families + size)
+        common, apart = relative_scales(at)
+        self._family, self._per_common, self._per_apart = at.family, 1.0 / common, 1.0 / apart
+        with np.errstate(divide="ignore"):
+            self._per_value = 1.0 / at.value
         self._members, self._middle = _members(at)
-        self.lists = 2 * (at.families + len(at.value))
+        self._rows = np.arange(families)
+        self._move, self._together = np.full(size + 1, np.inf), np.zeros(families + 1)
+        self._moves = np.empty(self.lists)
+        self._fall, self._rise = self._moves[:families], self._moves[families : 2 * families]
+        self._below, self._above = self._moves[2 * families : 2 * families + size], self._moves[2 * families + size :]
 
     def moves(self, value: Floats, width: Floats) -> Floats:
-        with np.errstate(divide="ignore", invalid="ignore"):
-            move = value[: len(self._value)] / self._value - 1.0
-        padded = np.append(move, np.inf)[self._members]
+        move, together = self._move[:-1], self._together[:-1]
+        with np.errstate(invalid="ignore"):
+            np.multiply(value[: len(move)], self._per_value, out=move)
+            np.subtract(move, 1.0, out=move)
+        padded = self._move.take(self._members)
         padded.sort(axis=1)
-        together = padded[np.arange(len(padded)), self._middle]
-        against = (move - np.append(together, 0.0)[self.family]) / self.apart
-        together = together / self.common
-        return np.concatenate((-together, together, -against, against))
+        together[:] = padded[self._rows, self._middle]
+        np.subtract(move, self._together.take(self._family), out=self._above)
+        np.multiply(self._above, self._per_apart, out=self._above)
+        np.negative(self._above, out=self._below)
+        np.multiply(together, self._per_common, out=self._rise)
+        np.negative(self._rise, out=self._fall)
+        return self._moves
 
 
 def relative_scales(at: Reference) -> tuple[Floats, Floats]:

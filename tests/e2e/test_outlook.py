@@ -86,7 +86,7 @@ async def test_the_commands_say_it(folder: MakeFolder, net: Devnet) -> None:
     assert not likely["liquidatable"]
     assert likely["account"] in table.out
     assert likely["liquidated_by"] in table.out
-    assert "80% a year assumed, 5% if pegged" in table.err
+    assert "80 % a year assumed, 5 % if pegged" in table.err
     why = await one.keeper("why", likely["account"], "--json")
     hazard = next(row for row in why.rows if row["kind"] == "hazard")
     assert hazard["hazard_24h"] == pytest.approx(likely["hazard_24h"], abs=1e-3)

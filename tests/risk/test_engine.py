@@ -12,7 +12,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from keeper.risk import engine, shelf
+from keeper.risk import block, engine, shelf
 from keeper.risk.engine import Engine, Work
 from keeper.risk.layer import Rows
 from keeper.types import Factor, Quote, Row, RowBlock
@@ -33,7 +33,7 @@ def _small_books_take_every_way() -> Iterator[None]:
         patch.setattr(engine, "LAYERS", 6)
         patch.setattr(shelf, "FEW", 12)
         patch.setattr(shelf, "FLOOD", 3)
-        patch.setattr(shelf, "CACHED", 16)
+        patch.setattr(block, "CACHED", 64)
         patch.setattr(shelf, "PART", 16)
         yield
 
@@ -177,8 +177,8 @@ class World:
         assert self.inside == set(self.engine.inside().tolist())
 
     def pays(self, handle: int) -> bool:
-        """Owes what is worth a liquidation; where a value is unknown, that is to be looked at."""
-        return not sum(-min(w, 0.0) * self.values[f] for f, w in self.rows[handle][0].weights.items()) < self.floor
+        """Owes what is worth a liquidation, or an unknown amount."""
+        return not sum(-w * self.values[f] for f, w in self.rows[handle][0].weights.items() if w < 0) < self.floor
 
 
 STEPS: dict[str, Callable[[World], None]] = {

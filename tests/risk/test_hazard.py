@@ -57,7 +57,7 @@ def judged(moves: Moves, one: Account, rng: np.random.Generator) -> tuple[float,
 
 
 @pytest.mark.timeout(300)
-def test_hazard_is_within_a_point_of_monte_carlo_for_a_thousand_accounts() -> None:
+def test_hazard_is_within_half_a_point_of_monte_carlo_for_a_thousand_accounts() -> None:
     rng = np.random.default_rng(SEED)
     found = []
     for number in range(ACCOUNTS):
@@ -69,7 +69,8 @@ def test_hazard_is_within_a_point_of_monte_carlo_for_a_thousand_accounts() -> No
     off = np.abs(said - truth)
     print(f"seed {SEED}: max {off.max():.4%}, mean {off.mean():.4%}, of {undecided.sum()} undecided {off[undecided].mean():.4%}")
     assert undecided.sum() > 250
-    assert off.max() < 0.01
+    assert off.max() < 0.005
+    assert off[undecided].mean() < 0.0005
 
 
 def test_one_price_without_jumps_is_the_textbooks_formula() -> None:

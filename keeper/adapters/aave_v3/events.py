@@ -46,10 +46,8 @@ class Applier:
 
 def reshapes(cells: Cells, writes: Iterable[Write]) -> bool:
     """Whether these writes may change what is followed, or what an `Applier` has looked up."""
-    for table, key, _ in writes:
-        if table in cells.identities or (table in cells.partly_identities and key[-1] in SHAPE_FIELDS):
-            return True
-    return False
+    whole, partly = cells.identities, cells.partly_identities
+    return any(table in whole or (table in partly and key[-1] in SHAPE_FIELDS) for table, key, _ in writes)
 
 
 def _roles(deployment: Deployment, cells: Cells, view: View) -> dict[Address, Role]:

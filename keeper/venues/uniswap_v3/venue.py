@@ -45,7 +45,7 @@ class UniswapV3Venue:
         self._first_block = first_block
         self._names = Names.of(name)
         self._generation = f"{name}.generation"
-        self._shape = frozenset({TOKENS, self._generation, self._names.pools, self._names.created})
+        self._shape = frozenset({TOKENS, self._generation})
         self._seen: tuple[frozenset[tuple[int | str, ...]], int] | None = None
         self._followed: tuple[PoolKey, ...] = ()
 
@@ -71,7 +71,7 @@ class UniswapV3Venue:
         return self.apply
 
     def reshapes(self, writes: Iterable[Write]) -> bool:
-        return any(table in self._shape for table, _, _ in writes)
+        return not self._shape.isdisjoint([table for table, _, _ in writes])
 
     def reads(self, view: View) -> tuple[Read, ...]:
         return ()

@@ -1,0 +1,134 @@
+"""Rows of one width as arrays: all of a shelf's, and a packed copy of those that every tick evaluates."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from keeper.risk.certificate import Exposure, owed, weighted
+from keeper.risk.factors import Floats
+from keeper.risk.layer import Rows
+
+Bools = NDArray[np.bool_]
+Places = NDArray[np.intp]
+Decide = Callable[[Rows], Bools]
+"""The contract's own integers: which of these rows are liquidatable."""
+
+CACHED = 1 << 19
+"""Places evaluated at a time."""
+
+ROOM = 1 << 14
+"""Places there is room for from the start."""
+
+_ARRAYS = ("row", "column", "weight", "constant", "slack", "floor")
+
+
+class Block:
+    """`count` rows: int32 numbers, intp[W, n] columns, float64[W, n] weights, float64 constants and slacks, int32 columns of floors.
+
+    Places along the first axis: sums run over whole arrays."""
+
+    def __init__(self, width: int) -> None:
+        self.width, self.count = width, 0
+        self.row: Rows = np.zeros(0, np.int32)
+        self.column: NDArray[np.intp] = np.zeros((width, 0), np.intp)
+        self.weight: Floats = np.zeros((width, 0))
+        self.constant: Floats = np.zeros(0)
+        self.slack: Floats = np.zeros(0)
+        self.floor: NDArray[np.int32] = np.zeros(0, np.int32)
+        self._gathered, self._low = np.zeros(0), np.zeros(0)
+        self.reserve(max(ROOM // width, 64))
+
+    @property
+    def rows(self) -> Rows:
+        return self.row[: self.count]
+
+    # --- changes
+
+    def reserve(self, size: int) -> None:
+        """Room for so many rows."""
+        more = size - len(self.row)
+        if more > 0:
+            for name in _ARRAYS:
+                old = getattr(self, name)
+                setattr(self, name, np.concatenate((old, np.zeros((*old.shape[:-1], more), old.dtype)), axis=-1))
+
+    def set(self, at: int, columns: Sequence[int], weights: Sequence[float], constant: float, slack: float, floor: int) -> None:
+        """One row, in its place."""
+        self.weight[:, at] = 0.0
+        self.column[:, at] = 0
+        self.column[: len(columns), at] = columns
+        self.weight[: len(weights), at] = weights
+        self.constant[at] = constant
+        self.slack[at] = slack
+        self.floor[at] = floor
+
+    def copy(self, at: int, other: Block, place: int) -> None:
+        """One row of another block, in its place here."""
+        for name in _ARRAYS:
+            getattr(self, name)[..., at] = getattr(other, name)[..., place]
+
+    def append(self, rows: Exposure) -> int:
+        """Add rows at the end; returns the place of the first."""
+        start, stop = self.count, self.count + len(rows)
+        if stop > len(self.row):
+            self.reserve(stop + stop // 2)
+        for name in _ARRAYS:
+            getattr(self, name)[..., start:stop] = getattr(rows, name)
+        self.count = stop
+        return start
+
+    def keep(self, at: Places) -> None:
+        """Only the rows in these places, ascending."""
+        for name in _ARRAYS:
+            array = getattr(self, name)
+            array[..., : len(at)] = array.take(at, -1)
+        self.count = len(at)
+
+    def take(self, at: NDArray[np.int32] | Places) -> Exposure:
+        """A copy of the rows in these places."""
+        return Exposure(*(getattr(self, name).take(at, -1) for name in _ARRAYS))
+
+    # --- looking
+
+    def runs(self) -> Iterator[tuple[int, int]]:
+        """All rows, in parts that stay in the cache."""
+        step = max(CACHED // self.width, 1)
+        return ((start, min(start + step, self.count)) for start in range(0, self.count, step))
+
+    def bounds(self, start: int, stop: int, value: Floats) -> Floats:
+        """The lower bounds of a run of rows; gone at the next call."""
+        size = self.width * (stop - start)
+        if len(self._gathered) < size:  # kept: new memory costs more than the sums
+            self._gathered, self._low = np.empty(size), np.empty(stop - start)
+        gathered, low = self._gathered[:size].reshape(self.width, -1), self._low[: stop - start]
+        value.take(self.column[:, start:stop], out=gathered, mode="clip")
+        np.einsum("ji,ji->i", self.weight[:, start:stop], gathered, out=low)
+        np.add(low, self.constant[start:stop], out=low)
+        return low
+
+    def matters(self, at: Places, low: Floats, value: Floats, width: Floats, decide: Decide) -> Bools:
+        """Of the rows in these places, which have lower bounds below zero: are they liquidatable, and do they owe enough to pay?"""
+        weight, column = self.weight.take(at, 1), self.column.take(at, 1)
+        found: Bools = ~(owed(weight, value, column) < np.append(value, -np.inf).take(self.floor.take(at)))
+        paying = np.flatnonzero(found)
+        if len(paying) < len(at):
+            at, low, weight, column = at.take(paying), low.take(paying), weight.take(paying, 1), column.take(paying, 1)
+        below = low + self.slack.take(at) + weighted(np.abs(weight), width, column) < 0.0
+        open_ = np.flatnonzero(~below)
+        if len(open_):
+            below[open_] = decide(self.row.take(at.take(open_)))
+        found[paying] = below
+        return found
+
+    def distances(self, start: int, stop: int, value: Floats, scale: Floats) -> Floats:
+        """How many scales of their factors a run of rows is from being liquidatable; infinite for those that are, or do not pay."""
+        low = self.bounds(start, stop, value)
+        weight, column = self.weight[:, start:stop], self.column[:, start:stop]
+        with np.errstate(divide="ignore", invalid="ignore"):
+            far: Floats = low / weighted(np.abs(weight), scale, column)
+        floor = np.append(value, -np.inf).take(self.floor[start:stop])
+        far[~(low > 0.0) | ~np.isfinite(far) | (owed(weight, value, column) < floor)] = np.inf
+        return far
