@@ -32,7 +32,7 @@ from keeper.planning.planner import Planner
 from keeper.planning.predict import Predictor
 from keeper.planning.prewarm import Prewarmer
 from keeper.planning.routing import Router
-from keeper.ports import Adapter, ColumnView, FlashLender, LogSource, Market, Reader, Venue, View, Witness
+from keeper.ports import Adapter, ColumnView, FlashLender, LogSource, Market, Reader, Venue, Witness
 from keeper.recording.record import Deck, TapedReader, TapedStore
 from keeper.risk.guard import PriceGuard, Prices
 from keeper.risk.references import References

@@ -35,6 +35,7 @@ from keeper.execution.outbox import Outbox
 from keeper.execution.receipts import NodeReceipts
 from keeper.execution.signer import decode
 from keeper.execution.submission import Submission
+from keeper.foresight import Foresight
 from keeper.ledger.ledger import Ledger
 from keeper.ledger.schema import LEDGER_FILE
 from keeper.ledger.settle import Settled, Settler
@@ -48,9 +49,6 @@ from keeper.recording.replay import Replayed, run_again
 from keeper.recording.tape import read_tape
 from keeper.storage.database import Database
 from keeper.types import Address, Head, Log, Outcome, Prediction
-
-NEAREST = 64
-"""Accounts whose plans are kept ready."""
 
 RESTART_FIRST_S, RESTART_MOST_S = 0.5, 10.0
 
@@ -140,8 +138,9 @@ async def open_pipeline(
         sink = _Sink(Ledger(database), Reporter(named.name, _log, metrics), listeners, named.name)
         desk = _desk(chain, engine, database, hand, listeners)
         await sink.record(await desk.take(await engine.recover(chain.head), chain.head))
+        foresight = await Foresight.open(chain, settings.data_dir / named.name / "volatility.json")
         alerts = PriceAlerts(named.name, _log, metrics)
-        parts = _parts(chain, hand, simulator, desk, sink, _Report(settings, chain, sink, alerts, listeners), listeners)
+        parts = _parts(chain, hand, simulator, desk, sink, _Report(settings, chain, sink, alerts, listeners), foresight, listeners)
         chain.planner.warmth = TapedWarmth(recorder, chain.prewarmer) if recorder else chain.prewarmer
         pipeline = Pipeline(recorded(parts, recorder) if recorder else parts)
         if (await chain.reader.head()).hash == chain.head.hash:
@@ -156,7 +155,16 @@ def _desk(chain: Chain, engine: TxEngine, database: Database, hand: Hand, listen
     return Desk(engine, settler, Ledger(database), hand.executor, limits, lambda: chain.head, chain.reader.header, tell)
 
 
-def _parts(chain: Chain, hand: Hand, simulator: NodeSimulator, desk: Desk, sink: _Sink, report: _Report, listeners: Listeners) -> Parts:
+def _parts(
+    chain: Chain,
+    hand: Hand,
+    simulator: NodeSimulator,
+    desk: Desk,
+    sink: _Sink,
+    report: _Report,
+    foresight: Foresight,
+    listeners: Listeners,
+) -> Parts:
     settings = chain.settings
     return Parts(
         feed=chain.feed,
@@ -173,7 +181,7 @@ def _parts(chain: Chain, hand: Hand, simulator: NodeSimulator, desk: Desk, sink:
         report=report,
         now_s=time.monotonic,
         audit=partial(_audit, Auditor(chain.bookkeeper, chain.markets, chain.reader, settings.audit_accounts), settings.name),
-        foresee=partial(_foresee, chain, listeners),
+        foresee=partial(_foresee, chain, foresight, listeners),
     )
 
 
@@ -243,28 +251,11 @@ def _earnings(beneficiary: Address, address: Address, logs: Sequence[Log]) -> tu
     return (settled[1] if settled else 0), executor.gains(logs, address, beneficiary)
 
 
-async def _foresee(chain: Chain, listeners: Listeners) -> None:
-    """Between heads: certificates for the next ticks, then plans for the accounts that may be due next."""
-    while work := chain.watch.work():
-        await asyncio.to_thread(work.run)  # what happens meanwhile is told apart when they are adopted
-        chain.watch.adopt(work)
+async def _foresee(chain: Chain, foresight: Foresight, listeners: Listeners) -> None:
     head = chain.head
-    if await warm(chain, head):
+    if await foresight.prepare(head):
         for listener in listeners.ready:
             listener(chain.settings.name, head)
-
-
-async def warm(chain: ChainState, head: Head) -> bool:
-    """Plan the accounts next to their liquidation prices, one at a time; False when the next head came before all were."""
-    landing = chain.landing(head)
-    near = chain.watch.nearest(chain.view, landing.timestamp_s, NEAREST)
-    chain.prewarmer.keep((candidate.market_name, candidate.account) for candidate in near)
-    for candidate in near:
-        await asyncio.sleep(0)
-        if chain.head.hash != head.hash:
-            return False
-        chain.prewarmer.warm(candidate, chain.view, landing)
-    return True
 
 
 async def _audit(auditor: Auditor, chain: str) -> None:

@@ -175,6 +175,10 @@ class Market(LogSource, Protocol):
         """The cells a factor's value hangs on, besides time. They may change only with one of them."""
         ...
 
+    def token_of(self, view: View, factor: Factor) -> Address | None:
+        """The token whose price moves a factor."""
+        ...
+
     def family(self, view: View, factor: Factor) -> str | None:
         """What a factor is likely to move with. Nothing but speed depends on it."""
         ...

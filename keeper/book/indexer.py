@@ -19,12 +19,12 @@ from keeper.chain.logs import in_order
 from keeper.ports import LogSource, Reader, View
 from keeper.types import Log, LogFilter, Write
 
-FIRST_BLOCKS = 2_000
+FIRST_BLOCKS = 200
 """The first chunk: nothing is known of how much happens there."""
 
 CHUNK_BLOCKS = 50_000
 CHUNK_LOGS = 20_000
-"""What a chunk aims at, and its largest range: they bound memory and the work lost to a kill."""
+"""A chunk's largest range, and how many logs it aims at: they bound memory and the work lost to a kill."""
 
 AHEAD = 3
 """Chunks in memory: the one being applied, and those being fetched meanwhile."""
@@ -150,13 +150,13 @@ class Indexer:
             chunk.add(lacking, await self._reader.logs(lacking, chunk.first, chunk.last))
 
 
-def _stage(source: LogSource, chunk: Chunk, overlay: Overlay, follow: Iterable[Follow]) -> list[LogFilter]:
+def _stage(source: LogSource, chunk: Chunk, overlay: Overlay, follow: Iterable[Follow]) -> tuple[LogFilter, ...]:
     """Apply a chunk block by block; returns the contracts wanted after any of its blocks whose logs it has not been given."""
-    news: dict[str, LogFilter] = {}
+    news: list[LogFilter] = []
     routes = Routes([source], overlay, follow)
     for in_block in chunk.blocks():
         if routes.apply(in_block, overlay):
             routes = Routes([source], overlay, follow)
             strangers = {f.address for _, f in routes.missing(overlay)}
-            news |= {f.address: f for _, f in routes.follows if f.address in strangers or chunk.lacks(f)}
-    return list(news.values())
+            news += [f for _, f in routes.follows if f.address in strangers or chunk.lacks(f)]
+    return merge_filters(news)

@@ -156,6 +156,9 @@ def _losses(axis: Axes, report: Report, tail: Tail) -> None:
     for name, values, colour in shown:
         exceeded = np.arange(len(values), 0, -1) / len(values) * 100
         label = f"{name}: {_short(_whole(at_risk(values), unit))} at risk"
+        if not values.any():
+            axis.plot([], [], color=colour, linewidth=2, label=f"{name}: none")
+            continue
         axis.step(np.maximum(np.sort(_whole(values, unit)), LEAST_SHOWN), exceeded, where="post", color=colour, linewidth=2, label=label)
         axis.plot(max(_whole(at_risk(values), unit), LEAST_SHOWN), 5, "o", color=colour, clip_on=False)
     axis.axhline(5, color=INK, linewidth=1, linestyle=(0, (4, 3)))

@@ -7,10 +7,10 @@ from collections.abc import AsyncIterator, Iterator
 from typing import Any
 
 from keeper.app import Chain, open_chain
-from keeper.commands.outlook import Hazards, Outlook, Prospect, assumption, finite, outlook
 from keeper.commands.output import in_unit
 from keeper.commands.progress import backfill_progress
 from keeper.config import Settings
+from keeper.outlook import Hazards, Outlook, Prospect, assumption, finite, outlook
 from keeper.ports import Market
 from keeper.types import Health
 

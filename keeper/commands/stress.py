@@ -11,13 +11,13 @@ from pathlib import Path
 
 from keeper.address import parse_address
 from keeper.app import open_chain
-from keeper.commands.outlook import outlook
 from keeper.commands.output import emit
 from keeper.commands.progress import backfill_progress
 from keeper.commands.stress_report import Bars, Report, examine, quiet, symbols_of
 from keeper.commands.stress_rows import rows
 from keeper.config import Settings
 from keeper.errors import ConfigError
+from keeper.outlook import outlook
 from keeper.risk.moves import DAY_S
 from keeper.risk.stress import PPM, Tick
 from keeper.types import Address

@@ -9,8 +9,8 @@ from functools import partial
 import numpy as np
 
 from keeper.app import ChainState
-from keeper.commands.outlook import price_factor
 from keeper.errors import Halt
+from keeper.outlook import price_factor
 from keeper.planning.planner import Planner
 from keeper.ports import View, Witness
 from keeper.risk.capacity import capacities

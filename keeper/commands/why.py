@@ -7,12 +7,12 @@ from collections.abc import AsyncIterator, Iterator
 from typing import Any
 
 from keeper.app import Chain, ledger_path, open_chain
-from keeper.commands.outlook import Outlook, Prospect, assumption, finite, outlook
 from keeper.commands.output import decimal, in_unit, percent
 from keeper.commands.progress import backfill_progress
 from keeper.config import Settings
 from keeper.errors import ConfigError, Skip
 from keeper.ledger.reading import reading
+from keeper.outlook import Outlook, Prospect, assumption, finite, outlook
 from keeper.ports import Market
 from keeper.risk.greeks import Greek
 from keeper.risk.liquidation_price import LiquidationPrice, liquidation_prices

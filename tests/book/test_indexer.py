@@ -121,7 +121,7 @@ async def test_a_back_fill_killed_at_every_save_ends_with_the_same_cells(told: T
         disk.saves, lives = 1, lives + 1
         with suppress(Killed):
             tables = await fill(chain, disk, (*chain.markets, *chain.venues))
-    assert lives > 10
+    assert lives > (10 if chunk == 3 else 6)
     assert await finished(chain, tables) == followed(chain)
 
 

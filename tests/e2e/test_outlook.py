@@ -11,11 +11,11 @@ from typing import Any
 import pytest
 
 from keeper.app import Chain, open_chain
-from keeper.commands.outlook import HORIZONS_S, outlook, price_factor
 from keeper.commands.scan import prospects
 from keeper.config import load
 from keeper.devnet import Devnet
 from keeper.fixedpoint import YEAR_S
+from keeper.outlook import HORIZONS_S, outlook, price_factor
 from tests.e2e.cli import MakeFolder, crash
 
 STEP_S = 3600

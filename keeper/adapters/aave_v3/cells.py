@@ -29,7 +29,6 @@ from keeper.adapters.aave_v3.versions import RuleSet
 from keeper.ports import View
 from keeper.types import Address, Write
 
-
 RESERVES_A_PAGE = 64
 
 

@@ -96,6 +96,9 @@ class AaveV3Market:
     def drivers(self, view: View, factor: Factor) -> tuple[Cell, ...]:
         return rows.drivers(self.cells, view, factor)
 
+    def token_of(self, view: View, factor: Factor) -> Address | None:
+        return self.cells.asset_of(view, int(factor[2])) if len(factor) > 2 else None
+
     def family(self, view: View, factor: Factor) -> str | None:
         return rows.family(self.cells, view, factor)
 

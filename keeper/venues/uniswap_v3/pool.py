@@ -92,9 +92,7 @@ class Ticks:
         return None
 
 
-def walk(
-    view: View, names: Names, pool: Address, fee_pips: int, down: bool, amount: int, exact_in: bool, limit: int | None = None
-) -> Walk:
+def walk(view: View, names: Names, pool: Address, fee_pips: int, down: bool, amount: int, exact_in: bool, limit: int | None = None) -> Walk:
     """Swap `amount` (input if `exact_in`, else output) of an initialised pool. `down`: token 0 in, so that the price falls. `limit`: the
     square root of the price at which it ends anyway."""
     ticks = Ticks(view, names, pool)

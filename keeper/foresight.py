@@ -1,0 +1,129 @@
+"""What a running chain does between heads: measure its prices, certify the next ticks, and plan the accounts that may be due next.
+
+Nothing here decides anything: it only makes what comes faster.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import math
+import os
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import Self
+
+import orjson
+
+from keeper.app import Chain, ChainState
+from keeper.fixedpoint import YEAR_S
+from keeper.outlook import Outlook, measured, outlook, price_factor
+from keeper.risk.hazard import expected_wei
+from keeper.risk.watch import Candidate
+from keeper.types import Head
+
+NEAREST = 128
+"""Accounts, by distance, of which the likeliest to pay are looked for."""
+
+WARMED = 64
+"""Accounts whose plans are kept ready."""
+
+SCALE_S = 3600
+"""What a factor moves in so long is the yardstick of its certificates. Only their proportions matter."""
+
+HEADS_A_SAVE = 50
+
+
+class Foresight:
+    """Of one chain. `path`: where the measured volatility survives a restart."""
+
+    def __init__(self, chain: ChainState, outlook: Outlook, path: Path) -> None:
+        self._chain, self._outlook, self._path = chain, outlook, path
+        self._heads, self._scaled = 0, 0
+
+    @classmethod
+    async def open(cls, chain: Chain, path: Path) -> Self:
+        """With what was measured before, else with what the node remembers. A file that cannot be read counts as none."""
+        kept = measured(chain.markets, chain.view, (), chain.head.timestamp_s)
+        with suppress(OSError, ValueError, TypeError, LookupError):
+            kept.restore(orjson.loads(await asyncio.to_thread(path.read_bytes)))
+            return cls(chain, Outlook(kept), path)
+        return cls(chain, await outlook(chain), path)
+
+    async def prepare(self, head: Head) -> bool:
+        """All that can be prepared at a head; False when the next one came before it was done."""
+        self._measure(head)
+        while work := self._chain.watch.work():
+            await asyncio.to_thread(work.run)  # what happens meanwhile is told apart when they are adopted
+            self._chain.watch.adopt(work)
+        await self._save()
+        return await self._warm(head)
+
+    # --- volatility
+
+    def _measure(self, head: Head) -> None:
+        volatility, view = self._outlook.volatility, self._chain.view
+        for market in self._chain.markets:
+            for token in market.tokens(view):
+                price = market.price(view, token)
+                if price:
+                    volatility.observe(price_factor(market, token), price, head.timestamp_s)
+        self._heads += 1
+        factors = self._chain.watch.engine.factors
+        if self._heads % HEADS_A_SAVE == 1 or len(factors) != self._scaled:
+            self._scale()
+            self._scaled = len(factors)
+
+    def _scale(self) -> None:
+        """The engine's yardsticks."""
+        factors, volatility = self._chain.watch.engine.factors, self._outlook.volatility
+        known = frozenset(volatility.factors)
+        for market in self._chain.markets:
+            for column, factor in enumerate(factors.names):
+                token = market.token_of(self._chain.view, factor) if factor[:1] == (market.name,) else None
+                if token and price_factor(market, token) in known:
+                    factors.scale[column] = volatility.annual(price_factor(market, token)) * math.sqrt(SCALE_S / YEAR_S)
+
+    async def _save(self) -> None:
+        """Now and then. A disk that takes nothing costs a restart its history, nothing else."""
+        if self._heads % HEADS_A_SAVE == 0:
+            text = orjson.dumps(self._outlook.volatility.state())
+            with suppress(OSError):
+                await asyncio.to_thread(_replace, self._path, text)
+
+    # --- plans ahead
+
+    async def _warm(self, head: Head) -> bool:
+        """Plan the accounts that are worth waiting for, one at a time; False when the next head came before all were."""
+        chain = self._chain
+        landing = chain.landing(head)
+        near = self._ranked(chain.watch.nearest(chain.view, landing.timestamp_s, NEAREST))[:WARMED]
+        chain.prewarmer.keep((candidate.market_name, candidate.account) for candidate in near)
+        for candidate in near:
+            await asyncio.sleep(0)
+            if chain.head.hash != head.hash:
+                return False
+            chain.prewarmer.warm(candidate, chain.view, landing)
+        return True
+
+    def _ranked(self, candidates: Iterable[Candidate]) -> list[Candidate]:
+        """By what waiting for them is worth: probability × bonus."""
+        of_market = defaultdict[str, list[Candidate]](list)
+        for candidate in candidates:
+            of_market[candidate.market_name].append(candidate)
+        worth = [pair for mine in of_market.values() for pair in zip(self._expected(mine), mine, strict=True)]
+        return [candidate for _, candidate in sorted(worth, key=lambda pair: pair[0], reverse=True)]
+
+    def _expected(self, candidates: Sequence[Candidate]) -> list[float]:
+        market, view = candidates[0].market, self._chain.view
+        ether = market.value(view, self._chain.settings.native_token, 10**18)
+        per_unit = market.margin(view) * 10**18 / (ether or 10**18)
+        found = self._outlook.hazards(market, view, [candidate.health for candidate in candidates])
+        return [expected_wei(hour, int(candidate.health.debt * per_unit)) for (hour, _), candidate in zip(found, candidates, strict=True)]
+
+
+def _replace(path: Path, content: bytes) -> None:
+    partial = path.with_suffix(".new")
+    partial.write_bytes(content)
+    os.replace(partial, path)
