@@ -97,6 +97,8 @@ class Foresight:
     async def _warm(self, head: Head) -> bool:
         """Plan the accounts that are worth waiting for, one at a time; False when the next head came before all were."""
         chain = self._chain
+        if chain.head.hash != head.hash:
+            return False
         landing = chain.landing(head)
         near = self._ranked(chain.watch.nearest(chain.view, landing.timestamp_s, NEAREST))[:WARMED]
         chain.prewarmer.keep((candidate.market_name, candidate.account) for candidate in near)

@@ -8,7 +8,7 @@ bid, and SQLite beside. Each time the block is taken back, untimed.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Iterable
 from typing import Any, cast
 
 import numpy as np
@@ -32,7 +32,7 @@ from keeper.fixedpoint import BPS
 from keeper.ports import Market, View
 from keeper.risk.watch import Candidate
 from keeper.secret import Secret
-from keeper.types import Address, Block, Prediction, Write
+from keeper.types import Address, Block, Head, Prediction, Write
 
 ACCOUNTS = 100_000
 SYMBOL = "WETH"
@@ -49,15 +49,13 @@ SCAN_EVERY = 100
 
 
 class Race:
-    """A keeper that has seen the oracle's block, and takes it back to see it again."""
+    """A keeper that stands a block before the oracle's, and returns there to see it again. `message`: from the socket; `head`: its block."""
 
-    def __init__(self, chain: Chain, message: bytes) -> None:
-        self.chain, self._message, self._head = chain, message, chain.head
-        self._landing = chain.landing(chain.head)
+    def __init__(self, chain: Chain, message: bytes, head: Head) -> None:
+        self.chain, self._message, self._head = chain, message, head
+        self._before, self._landing = chain.landing(chain.head), chain.landing(head)
         self._signer = Signer(Secret(KEY))
         self._policy = ProfitShare(**chain.settings.bidding.model_dump())
-        chain.book.undo(self._head)
-        self._before = chain.landing(chain.head)
         chain.watch.rebuild(chain.view)
         self._rest()
 
@@ -121,26 +119,23 @@ def due(accounts: Iterable[tuple[Market, Address]], view: View, at_s: int) -> li
     return [candidate for candidate in looked if candidate.health.liquidatable]
 
 
-async def course(bed: Bed) -> Callable[[], Awaitable[Race]]:
-    """A devnet whose oracle has spoken in its newest block. What is returned opens a keeper of it, with the crowd in its book."""
+async def races(bed: Bed, count: int) -> list[Race]:
+    """Keepers of one devnet whose oracle has spoken in its newest block, each with the crowd in its book."""
     bed.tell("starting a devnet")
     net = await bed.enter(Devnet.start(report=bed.tell))
     settings = load(net.config, {})
-
-    async def follower() -> Chain:
-        chain = await bed.enter(open_chain(settings, settings.chains[0], lambda source, block, target: None, owned=False))
-        await chain.catch_up()
-        return chain
-
-    message = await spoken(net, telling(await follower()))
-
-    async def race() -> Race:
-        chain = await follower()
-        bed.tell(f"adding {bed.accounts:,} accounts")
+    chains = [
+        await bed.enter(open_chain(settings, settings.chains[0], lambda source, block, target: None, owned=False)) for _ in range(count)
+    ]
+    for _ in range(2):  # what was read at the first head made contracts known, whose logs come with the second
+        await net.mine()
+        for chain in chains:
+            await chain.catch_up()
+    message, head = await spoken(net, chains[0], telling(chains[0]))
+    bed.tell(f"adding {bed.accounts:,} accounts")
+    for chain in chains:
         chain.book.tables.write(crowd(chain, bed.accounts, bed.rng()))
-        return Race(chain, message)
-
-    return race
+    return [Race(chain, message, head) for chain in chains]
 
 
 def telling(chain: Chain) -> int:
@@ -157,13 +152,14 @@ def telling(chain: Chain) -> int:
     raise Halt(f"no borrower of the devnet is worth liquidating within {MOST_BPS} bps of {SYMBOL}'s price")
 
 
-async def spoken(net: Devnet, price: int) -> bytes:
-    """The oracle says so in a block; its log as a WebSocket brings it."""
+async def spoken(net: Devnet, chain: Chain, price: int) -> tuple[bytes, Head]:
+    """The oracle says so in a block: its log as a WebSocket brings it, and that block."""
     await net.set_answers({SYMBOL: price})
     block = hex(await net.mine())
     emitter = net.addresses[f"aggregator.{SYMBOL}"]
     (log,) = await net.request("eth_getLogs", {"fromBlock": block, "toBlock": block, "address": emitter, "topics": [[ANSWER_UPDATED]]})
-    return orjson.dumps({"jsonrpc": "2.0", "method": "eth_subscription", "params": {"subscription": "0x1", "result": log}})
+    notice = {"jsonrpc": "2.0", "method": "eth_subscription", "params": {"subscription": "0x1", "result": log}}
+    return orjson.dumps(notice), await chain.reader.head()
 
 
 def crowd(chain: Chain, count: int, rng: np.random.Generator) -> list[Write]:
@@ -183,28 +179,21 @@ def crowd(chain: Chain, count: int, rng: np.random.Generator) -> list[Write]:
 
 
 async def _warm(bed: Bed) -> Trial:
-    open_race = await course(bed)
-    warm, cold = await open_race(), await open_race()
+    warm, cold = await races(bed, 2)
     warm.warm()
     if not all(plan.warm for plan in warm.plans()):
         raise Halt("an account that became due was not planned beforehand")
-
-    def before(round_: int) -> None:
-        warm.mark()
-        cold.mark()
-
-    return Trial(warm.run, cold.run, before=before)
+    return Trial(warm.run, cold.run, before=lambda round_: marked(warm, cold))
 
 
 async def _cold(bed: Bed) -> Trial:
-    open_race = await course(bed)
-    ours, theirs = await open_race(), await open_race()
+    ours, theirs = await races(bed, 2)
+    return Trial(ours.run, theirs.run_plainly, before=lambda round_: marked(ours, theirs), every=SCAN_EVERY)
 
-    def before(round_: int) -> None:
-        ours.mark()
-        theirs.mark()
 
-    return Trial(ours.run, theirs.run_plainly, before=before, every=SCAN_EVERY)
+def marked(*runners: Race) -> None:
+    for race in runners:
+        race.mark()
 
 
 WHAT = "oracle log on the socket to signed bytes, without node and disk"

@@ -73,6 +73,7 @@ async def chunks(reader: Reader, filters: Callable[[], Sequence[LogFilter]], fir
             chunk = await fetching[0]
             fetching.popleft()
             size = _next_size(size, chunk)
+            await asyncio.sleep(0)  # what was just asked for is under way before the chunk is worked on
             yield chunk
     finally:
         for task in fetching:

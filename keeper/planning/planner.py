@@ -46,6 +46,10 @@ Shape = tuple[FundingKind, Address, tuple[PoolKey, ...], Address]
 """(funding, its source, route, profit token)"""
 
 
+Fills = Callable[[int], Fill | None]
+"""Cover → what it moves; None where the rules forbid it."""
+
+
 def shape_of(plan: Plan) -> Shape:
     """How a plan is made, apart from its amount."""
     return plan.funding.kind, plan.funding.source, plan.route, plan.profit_token
@@ -189,7 +193,7 @@ class Planner:
         """The most promising ways of each pair, at full size. Raises Skip as `Market.pairs`."""
         found: list[Plan] = []
         for pair in candidate.market.pairs(view, candidate.account, at_s):
-            attempt = self._attempts(candidate.market, pair, view, at_s)
+            attempt = self._attempts(candidate.market, pair, self._fills(candidate.market, pair, view, at_s), view, at_s)
             with suppress(Skip):
                 made = [attempt(shape, pair.amounts[-1]) for shape in self._shapes(candidate.market, pair, view, at_s)]
                 ranked = sorted(made, key=lambda prediction: self._rank(prediction, gas_price_wei), reverse=True)
@@ -201,8 +205,9 @@ class Planner:
 
     def _pair(self, market: Market, pair: Pair, ways: Sequence[Shape], view: View, at_s: int, gas_price_wei: int) -> Prediction:
         """The best of these ways (none: of all) and amounts of one pair. They are compared at full size; only the best few are tuned."""
-        attempt = self._attempts(market, pair, view, at_s)
-        amounts = self._amounts(market, pair, view, at_s)
+        fills = self._fills(market, pair, view, at_s)
+        attempt = self._attempts(market, pair, fills, view, at_s)
+        amounts = self._amounts(pair, fills)
         shapes = ways or self._shapes(market, pair, view, at_s)
         ranked = sorted(shapes, key=lambda shape: self._rank(attempt(shape, pair.amounts[-1]), gas_price_wei), reverse=True)
         tuned = [self._amount(partial(attempt, shape), amounts, gas_price_wei) for shape in ranked[:SHAPES_TUNED]]
@@ -211,21 +216,35 @@ class Planner:
             raise Skip("unprofitable", "no way to sell covers the repayment")
         return best
 
-    def _attempts(self, market: Market, pair: Pair, view: View, at_s: int) -> Callable[[Shape, int], Prediction | None]:
+    def _fills(self, market: Market, pair: Pair, view: View, at_s: int) -> Fills:
+        """What a cover moves, whichever way it is paid for; each computed once."""
+
+        @cache
+        def fill(cover: int) -> Fill | None:
+            try:
+                return market.fill(view, pair.account, pair.debt_token, pair.collateral_token, cover, at_s)
+            except Skip:
+                return None
+
+        return fill
+
+    def _attempts(self, market: Market, pair: Pair, fills: Fills, view: View, at_s: int) -> Callable[[Shape, int], Prediction | None]:
         """What a way and a cover come to, each computed once; None where it is illegal or does not pay."""
 
         @cache
         def attempt(shape: Shape, cover: int) -> Prediction | None:
+            fill = fills(cover)
             try:
-                return self._predictor.predict(self._plan(market, pair, cover, shape), view, at_s)
+                return self._predictor.predict(self._plan(market, pair, cover, shape), view, at_s, fill) if fill else None
             except Skip:
                 return None
 
         return attempt
 
-    def _amounts(self, market: Market, pair: Pair, view: View, at_s: int) -> list[tuple[int, int]]:
-        """The rules' break-points: (cover, what it really repays)."""
-        return [(amount, self._repaid(market, pair, amount, view, at_s)) for amount in pair.amounts]
+    def _amounts(self, pair: Pair, fills: Fills) -> list[tuple[int, int]]:
+        """The rules' break-points: (cover, what it really repays: the contract caps it; the cover itself when the rules forbid it)."""
+        found = ((amount, fills(amount)) for amount in pair.amounts)
+        return [(amount, fill.repaid if fill else amount) for amount, fill in found]
 
     def _rank(self, prediction: Prediction | None, gas_price_wei: int) -> float:
         return float("-inf") if prediction is None else self.net_wei(prediction, gas_price_wei)
@@ -269,13 +288,6 @@ class Planner:
         kind, source, route, profit_token = shape
         funding = Funding(kind, source, pair.debt_token, cover, 0)
         return Plan(market.name, pair.account, pair.debt_token, pair.collateral_token, cover, funding, route, profit_token)
-
-    def _repaid(self, market: Market, pair: Pair, cover: int, view: View, at_s: int) -> int:
-        """What a cover really repays: the contract caps it. The cover itself when the rules forbid it."""
-        try:
-            return market.fill(view, pair.account, pair.debt_token, pair.collateral_token, cover, at_s).repaid
-        except Skip:
-            return cover
 
     def _amount(
         self, attempt: Callable[[int], Prediction | None], amounts: Sequence[tuple[int, int]], gas_price_wei: int

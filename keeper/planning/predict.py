@@ -32,10 +32,11 @@ class Predictor:
         self.lenders = {lender.source: lender for lender in lenders}
         self.native = native
 
-    def predict(self, plan: Plan, view: View, at_s: int) -> Prediction:
-        """Raises Skip with the reason when the plan is illegal or does not pay on this state, or needs what the config no longer names."""
+    def predict(self, plan: Plan, view: View, at_s: int, fill: Fill | None = None) -> Prediction:
+        """Raises Skip with the reason when the plan is illegal or does not pay on this state, or needs what the config no longer names.
+        `fill`: the plan's own on this state, where it is known."""
         market = self._market(plan)
-        fill = self.fill(plan, view, at_s)
+        fill = fill or self.fill(plan, view, at_s)
         state = Overlay(view)
         gains, hops = self._earn(plan, fill, view, state, at_s)
         if min(gains.values()) < 0:

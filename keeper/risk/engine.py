@@ -6,6 +6,7 @@ its shelf and its number there.
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
@@ -72,16 +73,20 @@ class Engine:
         """Set a row; returns its handle, which changes when it outgrows its shelf. `floor`: the factor that is the least debt that pays;
         `tag`: whose row it is, in the caller's own numbers."""
         names = row.weights
-        shelf = next(number for number, width in enumerate(WIDTHS) if len(names) <= width)
+        shelf = bisect_left(WIDTHS, len(names))
         if handle is not None and handle >> SHIFT != shelf:
             self.drop(handle)
             handle = None
-        columns = [self.column(name) for name in names]
-        box = [(self.column(name), *bounds) for name, bounds in row.box.items()]
+        columns, weights = [self.column(name) for name in names], list(names.values())
+        box = [(self.column(name), *bounds) for name, bounds in row.box.items()] if row.box else ()
         least = -1 if floor is None else self.column(floor)
         number = None if handle is None else handle & _ROW
-        weights = tuple(names.values())
         return shelf << SHIFT | self._shelves[shelf].put(number, columns, weights, row.constant, row.slack, least, box, tag)
+
+    def settle(self) -> None:
+        """Do now what the next tick would have to do about the rows put since the last."""
+        for shelf in self._shelves:
+            shelf.settle()
 
     def drop(self, handle: int) -> None:
         self._shelves[handle >> SHIFT].drop(handle & _ROW)

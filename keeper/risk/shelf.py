@@ -67,6 +67,8 @@ class Shelf:
         """Those of the last re-centring of everything."""
         self._flood: list[Rows] = []
         """Rows without certificate that are not watched yet: until they are, every tick looks at all."""
+        self._put: list[int] = []
+        """Rows put since the last look: not among the watched yet, or as they were."""
         self._edited: list[int] | None = None
 
     def __len__(self) -> int:
@@ -78,6 +80,7 @@ class Shelf:
 
     @property
     def watched(self) -> int:
+        self.settle()
         return self._watched.count
 
     @property
@@ -111,11 +114,12 @@ class Shelf:
         row = self._new() if row is None else row
         self._all.set(row, columns, weights, constant, slack, floor)
         self.tag[row] = tag
-        self._boxes.pop(row, None)
+        if self._boxes:
+            self._boxes.pop(row, None)
         if box:
             names, least, most = zip(*box, strict=True)
             self._boxes[row] = np.array(names), np.array(least), np.array(most)
-        self._watch_edited(row)
+        self._put.append(row)
         return row
 
     def drop(self, row: int) -> None:
@@ -150,14 +154,19 @@ class Shelf:
             old = getattr(self, name)
             setattr(self, name, np.concatenate((old, np.zeros(max(size - len(old), 0), old.dtype))))
 
-    def _watch_edited(self, row: int) -> None:
+    def settle(self) -> None:
+        """Watch the rows put since the last look, all at once."""
+        if not self._put:
+            return
         if self._edited is not None:
-            self._edited.append(row)
-        place = int(self._place[row])
-        if place:
-            self._watched.copy(place - 1, self._all, row)
-        else:
-            self._watch(np.array([row], np.int32))
+            self._edited += self._put
+        rows = np.array(self._put, np.int32)
+        self._put = []
+        place = self._place.take(rows)
+        known = np.flatnonzero(place)
+        if len(known):
+            self._watched.replace(place.take(known) - 1, self._all.take(rows.take(known)))
+        self._watch(rows)
 
     def _watch(self, rows: Rows) -> None:
         """Watch those that are not yet; they may come several times."""
@@ -232,6 +241,7 @@ class Shelf:
 
     def recentring(self, factors: Factors, scope: Scope) -> Recentring:
         """The work of making certificates at the current factors; to be run anywhere, then adopted. One at a time."""
+        self.settle()
         boxed = np.fromiter(self._boxes, np.int32, len(self._boxes))
         replaced = {"watched": [], "young": [layer for layer in self._layers if layer not in self._old], "all": self._layers}[scope]
         rows = [] if scope == "all" else [self._watched.rows.copy(), *(layer.rest() for layer in replaced)]
@@ -242,6 +252,7 @@ class Shelf:
         """Trust the new certificates, except of rows edited since the work began."""
         if done.certified is None:
             raise RuntimeError("a re-centring must be run before it is adopted")
+        self.settle()
         edited, self._edited = np.array(self._edited or (), np.int32), None
         self._layers = [layer for layer in self._layers if layer not in done.replaced] + list(done.certified.layers)
         if done.everything:

@@ -80,6 +80,7 @@ class Watch:
         writes = list(changed)
         for number, market in enumerate(self._markets):
             self._refresh(number, market.touched(writes), state)
+        self.engine.settle()
         if self._driven:
             for table, key, _ in writes:
                 self._stale |= self._driven.get((table, key), _NO_FACTORS)

@@ -1,13 +1,18 @@
 from __future__ import annotations
 
+import asyncio
+from collections.abc import Sequence
+from typing import Any
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from keeper.chain.codec import to_address, word
-from keeper.chain.logs import Span, Wanted
+from keeper.chain.log_ranges import AT_ONCE
+from keeper.chain.logs import GROW_AFTER, MOST_PATIENCE, QUICK_S, SLOW_S, Span, Wanted
 from keeper.chain.reader import NodeReader
-from keeper.chain.rpc import Rpc, RpcError
+from keeper.chain.rpc import Call, Rpc, RpcError
 from keeper.devnet import Devnet
 from keeper.errors import Transient
 from keeper.testing.faults import Fault, FaultProxy
@@ -82,6 +87,30 @@ async def test_a_single_block_that_is_still_too_much_is_an_error(net: Devnet, fa
         await NodeReader(faulty).logs([f], number, number)
 
 
+class Watched(Rpc):
+    """Counts the batches that are under way."""
+
+    now = most = 0
+
+    async def batch(self, calls: Sequence[Call]) -> list[Any]:
+        self.now += 1
+        self.most = max(self.most, self.now)
+        try:
+            return await super().batch(calls)
+        finally:
+            self.now -= 1
+
+
+async def test_however_many_ask_only_so_many_ranges_are_under_way_at_once(net: Devnet, emitter: Emitter) -> None:
+    f, numbers = await emit_blocks(net, emitter, 12)
+    rpc = Watched(net.rpc, "node")
+    reader = NodeReader(rpc, span_blocks=1)
+    found = await asyncio.gather(*(values(reader, [f], numbers[0], numbers[-1]) for _ in range(3)))
+    assert found == [list(range(12))] * 3
+    assert rpc.most == AT_ONCE
+    await rpc.close()
+
+
 async def test_logs_beyond_the_nodes_head_are_transient_not_an_empty_list(reader: NodeReader) -> None:
     head = await reader.head()
     with pytest.raises(Transient, match="the node is at block"):
@@ -142,6 +171,46 @@ def test_a_span_shrunk_by_a_crowded_stretch_grows_back() -> None:
     for _ in range(3):
         span.served(500)
     assert span.blocks == 1000
+
+
+@given(st.integers(1, 1000), st.integers(1, 1000))
+def test_a_node_that_counts_results_refuses_ever_fewer_of_the_questions(density: int, limit: int) -> None:
+    """Its limit is not a number of blocks, so it is tried again and again, and less and less often."""
+    span, refused = Span(4096), []
+    for number in range(1000):
+        if span.blocks > 1 and span.blocks * density > limit:
+            span.refused(span.blocks, for_good=False)
+            refused.append(number)
+        else:
+            span.served(span.blocks)
+    assert len(refused) <= 12 + 1000 // MOST_PATIENCE + (MOST_PATIENCE // GROW_AFTER).bit_length()
+
+
+def test_a_stretch_that_gets_quiet_is_gone_through_in_ever_larger_steps_again() -> None:
+    span = Span(4096)
+    for _ in range(300):
+        if span.blocks > 8:
+            span.refused(span.blocks, for_good=False)
+        else:
+            span.served(span.blocks)
+    asked = 0
+    while span.blocks < 4096:
+        span.served(span.blocks)
+        asked += 1
+    assert asked <= MOST_PATIENCE * 2 + GROW_AFTER * 12
+
+
+def test_slow_answers_are_no_reason_to_ask_for_more_and_very_slow_ones_are_one_to_ask_for_less() -> None:
+    span = Span(1000)
+    span.refused(1000, for_good=False)
+    for _ in range(10):
+        span.served(500, QUICK_S + 0.1)
+    assert span.blocks == 500
+    span.served(500, SLOW_S + 0.1)
+    assert span.blocks == 250
+    for _ in range(GROW_AFTER):
+        span.served(250, 0.1)
+    assert span.blocks == 500
 
 
 @settings(max_examples=50)
