@@ -18,7 +18,8 @@ import orjson
 
 from keeper.app import Chain, ChainState
 from keeper.fixedpoint import YEAR_S
-from keeper.outlook import Outlook, measured, outlook, price_factor
+from keeper.outlook import Outlook, is_pegged, measured, outlook, price_factor
+from keeper.ports import Market
 from keeper.risk.hazard import expected_wei
 from keeper.risk.watch import Candidate
 from keeper.types import Head
@@ -65,6 +66,7 @@ class Foresight:
     def _measure(self, head: Head) -> None:
         volatility, view = self._outlook.volatility, self._chain.view
         for market in self._chain.markets:
+            self._meet(market)
             for token in market.tokens(view):
                 price = market.price(view, token)
                 if price:
@@ -74,6 +76,13 @@ class Foresight:
         if self._heads % HEADS_A_SAVE == 1 or len(factors) != self._scaled:
             self._scale()
             self._scaled = len(factors)
+
+    def _meet(self, market: Market) -> None:
+        """Listed since, or not in the file: what is new is taken for what it looks like."""
+        volatility, view = self._outlook.volatility, self._chain.view
+        if not {price_factor(market, token) for token in market.tokens(view)}.issubset(volatility.factors):
+            for feed in market.feeds(view):
+                volatility.add(price_factor(market, feed.token), is_pegged(feed))
 
     def _scale(self) -> None:
         """The engine's yardsticks."""

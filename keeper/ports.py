@@ -6,7 +6,7 @@ Pure ports (`LogSource`, `Market`, `Venue`, `FlashLender`, `BidPolicy`) get all 
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence
-from typing import Literal, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Literal, Protocol, runtime_checkable
 
 from keeper.types import (
     Address,
@@ -42,6 +42,10 @@ from keeper.types import (
     Step,
     Write,
 )
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
 
 
 class View(Protocol):
@@ -80,6 +84,10 @@ class ColumnView(View, Protocol):
 
     def entries(self, table: str) -> Entries:
         """Every cell of a table of accounts that is not 0, but for those that are apart."""
+        ...
+
+    def entries_of(self, source: str, slots: NDArray[np.int32]) -> Mapping[str, Entries]:
+        """The same of these accounts, by table; `slot` is the place among them."""
         ...
 
     def apart(self, table: str) -> Mapping[Key, int]:
@@ -187,8 +195,9 @@ class Market(LogSource, Protocol):
         """One per trigger; none for an account that owes nothing."""
         ...
 
-    def compiled(self, state: ColumnView) -> Iterator[RowBlock]:
-        """The first row of every account, as `rows` gives it, many at once. Only of markets with a single trigger."""
+    def compiled(self, state: ColumnView, slots: NDArray[np.int32] | None = None) -> Iterator[RowBlock]:
+        """The first row of every account, or of those in these slots, as `rows` gives it, many at once. Only of markets with a single
+        trigger."""
         ...
 
     def margin(self, view: View) -> float:

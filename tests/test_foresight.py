@@ -119,6 +119,13 @@ async def test_what_is_measured_is_the_engines_yardstick(chain: Chain, tmp_path:
     assert PRIOR.pegged < link < PRIOR.volatility
 
 
+async def test_what_is_new_is_taken_for_what_it_looks_like(chain: Chain, tmp_path: Path) -> None:
+    """A token listed since the file was written."""
+    await Foresight(chain, Outlook(Volatility()), tmp_path / "volatility.json").prepare(chain.head)
+    assert scale_of(chain, "USDC").pop() == pytest.approx(PRIOR.pegged, rel=0.01)
+    assert scale_of(chain, "LINK").pop() == pytest.approx(PRIOR.volatility, rel=0.01)
+
+
 async def test_what_was_measured_survives_a_restart(chain: Chain, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / "volatility.json"
     monkeypatch.setattr(module, "HEADS_A_SAVE", 1)
@@ -252,10 +259,14 @@ async def test_a_new_head_ends_the_planning_of_the_old_one(
 
 
 async def test_nothing_is_planned_for_a_head_that_is_gone(chain: Chain, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    order = spied(chain, monkeypatch)
-    gone = replace(chain.head, hash=Hash("0x" + "00" * 32))
-    assert not await Foresight(chain, quiet(chain), tmp_path / "volatility.json").prepare(gone)
-    assert order == []
+    """And nothing is forgotten for it."""
+    foresight, order = Foresight(chain, quiet(chain), tmp_path / "volatility.json"), spied(chain, monkeypatch)
+    assert await foresight.prepare(chain.head)
+    known = {(c.market_name, c.account): chain.prewarmer.known(c.market_name, c.account) for c in order}
+    monkeypatch.setattr(module, "WARMED", 3)
+    assert not await foresight.prepare(replace(chain.head, hash=Hash("0x" + "00" * 32)))
+    assert len(order) == len(known)
+    assert {(c.market_name, c.account): chain.prewarmer.known(c.market_name, c.account) for c in order} == known
 
 
 def spied(chain: Chain, monkeypatch: pytest.MonkeyPatch, then: Callable[[], None] = lambda: None) -> list[Candidate]:

@@ -2,7 +2,17 @@
 
 from __future__ import annotations
 
-from keeper.bench import chain, logs, memory, passes, signing, ticks
+from keeper.bench import chain, events, logs, memory, oracle, passes, restart, signing, ticks
 from keeper.bench.measure import Measure
 
-MEASURES: tuple[Measure, ...] = (*passes.MEASURES, *ticks.MEASURES, *logs.MEASURES, *signing.MEASURES, *memory.MEASURES, *chain.MEASURES)
+MEASURES: tuple[Measure, ...] = (
+    *passes.MEASURES,
+    *ticks.MEASURES,
+    *events.MEASURES,
+    *logs.MEASURES,
+    *signing.MEASURES,
+    *restart.MEASURES,
+    *memory.MEASURES,
+    *chain.MEASURES,
+    *oracle.MEASURES,
+)

@@ -13,9 +13,9 @@ import numpy as np
 
 from keeper.bench.bed import Bed
 from keeper.bench.cells import account
-from keeper.bench.market import CELLS, MARKET, certified, fill, head, reserves, token, watched
+from keeper.bench.market import MARKET, certified, fill, head, token, watched
 from keeper.bench.measure import Measure, Trial
-from keeper.bench.population import Population, Spec, populate
+from keeper.bench.population import Population, populate
 from keeper.book.book import Book, Routes, followed, unfollowed
 from keeper.book.state import Overlay, Tables
 from keeper.fixedpoint import RAY
@@ -109,7 +109,7 @@ async def _event(bed: Bed) -> Trial:
         ours.next()
         theirs.next()
 
-    return Trial(ours.apply, theirs.apply, units=PER_BLOCK, before=before)
+    return Trial(ours.apply, theirs.apply, units=PER_BLOCK, before=before, named=f"dicts and Row objects ({len(few):,} accounts)")
 
 
 def _topic(address: Address) -> str:
@@ -120,7 +120,7 @@ MEASURES = (
     Measure(
         "event",
         "one event of an account, from its decoded log to its row, the undo journalled",
-        f"dicts and Row objects ({PLAIN:,} accounts)",
+        "dicts and Row objects",
         _event,
         ROUNDS,
         20.0,

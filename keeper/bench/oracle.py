@@ -2,8 +2,8 @@
 
 The book is a devnet's own, its markets and pools real, with a hundred thousand more accounts in one market: copies of borrowers who stay
 safe, with less debt. The log is the devnet's too: the smallest step down of a price that makes a liquidation worth sending. Timed are
-decoding, the book, the rows, the tick, the plan, calldata, bid and signature; in the daemon the node's simulation lies between the plan and the
-bid, and SQLite beside. Each time the block is taken back, untimed.
+decoding, the book, the rows, the tick, the plan, calldata, bid and signature; in the daemon the node's simulation lies between the plan
+and the bid, and SQLite beside. Each time the block is taken back, untimed.
 """
 
 from __future__ import annotations
@@ -49,10 +49,10 @@ SCAN_EVERY = 100
 
 
 class Race:
-    """A keeper that stands a block before the oracle's, and returns there to see it again. `message`: from the socket; `head`: its block."""
+    """A keeper that stands a block before the oracle's, and returns there to see it again. `message`: the log's; `head`: its block."""
 
     def __init__(self, chain: Chain, message: bytes, head: Head) -> None:
-        self.chain, self._message, self._head = chain, message, head
+        self.chain, self.message, self._head = chain, message, head
         self._before, self._landing = chain.landing(chain.head), chain.landing(head)
         self._signer = Signer(Secret(KEY))
         self._policy = ProfitShare(**chain.settings.bidding.model_dump())
@@ -94,7 +94,7 @@ class Race:
         return self._planned(self.chain.watch.candidates(self.chain.view, self._landing))
 
     def _follow(self) -> None:
-        chain, notice = self.chain, orjson.loads(self._message)
+        chain, notice = self.chain, orjson.loads(self.message)
         log = log_of(notice["params"]["result"], self._head.timestamp_s)
         changed = chain.book.commit(chain.book.stage(Block(self._head, (log,))))
         chain.watch.update(changed, chain.view)
@@ -165,7 +165,7 @@ async def spoken(net: Devnet, chain: Chain, price: int) -> tuple[bytes, Head]:
 def crowd(chain: Chain, count: int, rng: np.random.Generator) -> list[Write]:
     """More accounts for the first market: its safe borrowers again, each owing between half and all of what they do."""
     market, view = chain.markets[0], chain.view
-    names: Tables = cast(Any, market).cells
+    names: Tables = cast("Any", market).cells
     borrowers = (market.health(view, account, chain.head.timestamp_s) for account in market.accounts(view))
     safe = [health.account for health in borrowers if health.health_factor_wad >= SAFE_WAD]
     if not safe:
@@ -200,6 +200,13 @@ WHAT = "oracle log on the socket to signed bytes, without node and disk"
 MEASURES = (
     Measure("oracle-warm", f"{WHAT}, planned beforehand", "planned from scratch", _warm, WARM_ROUNDS, 60.0, at=(ACCOUNTS,), devnet=True),
     Measure(
-        "oracle-cold", f"{WHAT}, planned from scratch", "every account's health by integers", _cold, COLD_ROUNDS, 120.0, at=(ACCOUNTS,), devnet=True
+        "oracle-cold",
+        f"{WHAT}, planned from scratch",
+        "every account's health by integers",
+        _cold,
+        COLD_ROUNDS,
+        120.0,
+        at=(ACCOUNTS,),
+        devnet=True,
     ),
 )

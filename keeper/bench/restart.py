@@ -7,7 +7,7 @@ a measure's calls are plain calls.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -20,6 +20,7 @@ from keeper.bench.population import Population
 from keeper.book.state import Tables
 from keeper.book.store import BookStore
 from keeper.risk.watch import Watch
+from keeper.types import Address, Row
 
 CHAIN_ID = 31_337
 PLAIN_MOST = 100_000
@@ -57,7 +58,7 @@ class Restart:
         tables = asyncio.run(self.load())
         return certified(watched(tables), tables)
 
-    def ready_plainly(self, round_: int = 0) -> object:
+    def ready_plainly(self, round_: int = 0) -> dict[Address, Sequence[Row]]:
         """Every cell by itself, and every row."""
         tables = asyncio.run(self.load())
         return {account: MARKET.rows(tables, account) for account in MARKET.accounts(tables)}
@@ -71,8 +72,8 @@ async def _restart(bed: Bed) -> Trial:
     if compared:
         await theirs.save(bed.population)
     return Trial(
-        lambda round_: pool.submit(ours.ready).result() and None,
-        (lambda round_: pool.submit(theirs.ready_plainly).result() and None) if compared else None,
+        lambda round_: pool.submit(ours.ready).result(),
+        (lambda round_: pool.submit(theirs.ready_plainly).result()) if compared else None,
         every=LEAST_ROUNDS,
     )
 

@@ -115,6 +115,21 @@ class Columns:
         at = self.of_table(index)
         return Entries((self._kind[at] & (NUMBERS - 1)).astype(np.int32), self._slot[at], self._value[at, 0], self._value[at, 1])
 
+    def entries_of(self, slots: NDArray[np.int32]) -> dict[str, Entries]:
+        """By table, the cells of these accounts; `slot` is the place among them."""
+        at, place = self.roll.first[1:][slots], np.arange(len(slots), dtype=np.int32)
+        chained: list[tuple[NDArray[np.uint32], NDArray[np.int32]]] = []
+        while len(live := np.flatnonzero(at)):
+            at, place = at.take(live), place.take(live)
+            chained.append((at, place))
+            at = self._next.take(at)
+        cell = np.concatenate([np.zeros(0, np.uint32), *(cells for cells, _ in chained)])
+        owner = np.concatenate([np.zeros(0, np.int32), *(places for _, places in chained)])
+        kind, low, high = self._kind.take(cell), *self._value.take(cell, 0).T
+        number, table = (kind & (NUMBERS - 1)).astype(np.int32), kind >> 12
+        of_table = {name: np.flatnonzero(table == column.index) for name, column in self.tables.items()}
+        return {name: Entries(number.take(own), owner.take(own), low.take(own), high.take(own)) for name, own in of_table.items()}
+
     def holders(self, index: int) -> NDArray[np.intp]:
         """The slots with a cell in the table, ascending."""
         held = np.zeros(self.roll.count, bool)

@@ -26,6 +26,8 @@ RECORD = 8
 TAG, NEXT, FIRST, ADDRESS = 0, 1, 2, 3
 TAG_MASK = 0xFFFFFFFF
 BATCH = 1 << 14
+REMEMBERED = 1 << 12
+"""Accounts found last; a slot is for good, so none of them is ever wrong."""
 
 _unpack = Struct("=III20s").unpack_from
 
@@ -42,6 +44,7 @@ class Roll:
         self.raw = self._record.data.cast("B")
         self.records, self.heads = self.raw.cast("I"), self._head.data
         self.buckets, self.mask, self.half = 1, 0, 0
+        self._found: dict[object, int] = {}
         self.last: object = None
         self.last_at = 0
 
@@ -63,6 +66,8 @@ class Roll:
         """The account's slot + 1, 0 when it has none."""
         if account == self.last:
             return self.last_at
+        if at := self._found.get(account, 0):
+            return at
         tag = hash(account) & TAG_MASK
         bucket = tag & self.mask
         after = self.heads[bucket if bucket < self.buckets else bucket & self.half]
@@ -70,8 +75,15 @@ class Roll:
             found, after, _, address = _unpack(self.raw, 32 * at)
             if found == tag and "0x" + address.hex() == account:
                 self.last, self.last_at = account, at
+                self._remember(account, at)
                 return at
         return 0
+
+    def _remember(self, account: object, at: int) -> None:
+        """Whoever is asked for once is asked for again and again while a block is applied."""
+        if len(self._found) >= REMEMBERED:
+            self._found.clear()
+        self._found[account] = at
 
     def account(self, slot: int) -> Address:
         if not 0 <= slot < self.count:

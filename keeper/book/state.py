@@ -7,6 +7,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
+import numpy as np
+from numpy.typing import NDArray
+
 from keeper.book.columns import Columns, ColumnTable, owners
 from keeper.ports import View
 from keeper.types import Address, Entries, Key, Write
@@ -112,6 +115,10 @@ class Tables:
     def entries(self, table: str) -> Entries:
         """Raises LookupError for a table that is not kept as columns. Cells that no column can hold are in `apart` alone."""
         return self._columned[table].entries()
+
+    def entries_of(self, source: str, slots: NDArray[np.int32]) -> dict[str, Entries]:
+        """By table, every cell of these accounts; `slot` is the place among them. Cells that no column can hold are in `apart` alone."""
+        return self.columns[source].entries_of(slots)
 
     def apart(self, table: str) -> Mapping[Key, int]:
         """The cells of a table of accounts that no column can hold: values from 2^128 on or below 0, other keys."""

@@ -99,10 +99,16 @@ def percent(share: float) -> str:
     return f"{share * 100:.2f} %"
 
 
-def in_unit(value: int, unit: str) -> str:
+def in_unit(value: int, unit: str, places: int = 2) -> str:
     """A value in a market's unit, such as "usd-8", for people."""
     scale = _UNIT.fullmatch(unit)
-    return f"{decimal(value, int(scale[2]), 2)} {scale[1]}" if scale else f"{value:,} {unit}"
+    return f"{decimal(value, int(scale[2]), places)} {scale[1]}" if scale else f"{value:,} {unit}"
+
+
+def price_in_unit(price: int, unit: str) -> str:
+    """Of a whole token: as `in_unit`, with more places for one that is worth little."""
+    scale = _UNIT.fullmatch(unit)
+    return in_unit(price, unit, 4 if scale and price < 100 * 10 ** int(scale[2]) else 2)
 
 
 def decimal(value: int, decimals: int, places: int) -> str:

@@ -31,8 +31,8 @@ def guard_check(chain: ChainState) -> tuple[bool, str, str]:
         return False, f"no price from {', '.join(silent)}", "correct the second sources in [[chains.guard.tokens]]"
     verdicts = [verdict for market in chain.markets for verdict in chain.prices().of(market)]
     seen = sum(verdict.traded is not None for verdict in verdicts)
-    doubted = "".join(f"; {verdict.feed.symbol} {verdict.ruling}" for verdict in verdicts if verdict.findings)
-    return True, f"{len(verdicts)}, {seen} of them seen by pools{doubted}", ""
+    doubted = dict.fromkeys(f"; {verdict.feed.symbol} {verdict.ruling}" for verdict in verdicts if verdict.findings)
+    return True, f"{len(verdicts)}, {seen} of them seen by pools{''.join(doubted)}", ""
 
 
 def _row(verdict: PriceVerdict) -> Row:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from itertools import zip_longest
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,8 @@ from keeper.daemon import replay as run_again
 async def replay(settings: Settings, recording: Path) -> list[dict[str, Any]]:
     """One row a plan; `same`: the replay came to exactly the recorded plan, calldata included."""
     found = await run_again(settings, recording)
+    if not found.recorded and not found.replayed:
+        print("neither the recording nor its replay has a plan: nothing was worth liquidating", file=sys.stderr)
     return [_row(number, *pair) for number, pair in enumerate(zip_longest(found.recorded, found.replayed), start=1)]
 
 

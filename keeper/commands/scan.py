@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator, Iterator
 from typing import Any
 
 from keeper.app import Chain, open_chain
-from keeper.commands.output import in_unit
+from keeper.commands.output import price_in_unit
 from keeper.commands.progress import backfill_progress
 from keeper.config import Settings
 from keeper.outlook import Hazards, Outlook, Prospect, assumption, finite, outlook
@@ -112,6 +112,6 @@ def _ahead(prospect: Prospect, health: Health) -> Row:
     found = {"distance_sigma": sigmas, "hazard_1h": hour, "hazard_24h": day, "assumed": prospect.assumed}
     if nearest is None or nearest.liquidation_price is None or nearest.move_bps is None:
         return {**found, "token": None, "symbol": None, "price": None, "move_bps": None, "liquidated_by": "no single price"}
-    at = f"{nearest.symbol} at {in_unit(nearest.liquidation_price, health.unit)} ({nearest.move_bps / 100:+.2f} %)"
+    at = f"{nearest.symbol} at {price_in_unit(nearest.liquidation_price, health.unit)} ({nearest.move_bps / 100:+.2f} %)"
     of = {"token": nearest.token, "symbol": nearest.symbol, "price": nearest.liquidation_price, "move_bps": nearest.move_bps}
     return {**found, **of, "liquidated_by": at}

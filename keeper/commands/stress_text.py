@@ -10,7 +10,7 @@ from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
 
-from keeper.commands.output import in_unit
+from keeper.commands.output import in_unit, price_in_unit
 from keeper.commands.stress_report import TOLERATED_SLIPPAGE, Report, Tail
 from keeper.risk.losses import Prior, at_risk
 from keeper.risk.moves import DAY_S
@@ -120,7 +120,7 @@ def _rounds(report: Report) -> Table:
 
 
 def _price(prices: Mapping[Address, int], traded: Mapping[Address, int], token: Address, unit: str) -> str:
-    words = [in_unit(found[token], unit).rpartition(" ")[0] for found in (prices, traded) if token in found]
+    words = [price_in_unit(found[token], unit).rpartition(" ")[0] for found in (prices, traded) if token in found]
     return " → ".join(words)
 
 
@@ -134,7 +134,7 @@ def _left(report: Report) -> Iterator[str]:
     for market, reasons in by_market.items():
         mine = [left for left in report.left if left.market == market]
         debt = money(sum(left.health.debt for left in mine), mine[0].health.unit)
-        yield f"{market}: {len(mine)} accounts stay liquidatable with {debt} of debt: {_told(reasons.items())}"
+        yield f"{market}: {len(mine)} left liquidatable, with {debt} of debt: {_told(reasons.items())}"
 
 
 def _told(counts: Iterable[tuple[str, int]]) -> str:
@@ -166,7 +166,7 @@ def _assumed(report: Report, tail: Tail) -> str:
     if not tail.assumed:
         return ""
     names, prior = ", ".join(report.symbols[token] for token in tail.assumed), Prior()
-    return f"too little history of {names}: {prior.volatility:.0%} a year assumed, {prior.pegged:.0%} if pegged; "
+    return f"too little history of {names}: {prior.volatility * 100:.0f} % a year assumed, {prior.pegged * 100:.0f} % if pegged; "
 
 
 __all__ = ["money", "show", "title"]

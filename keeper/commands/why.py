@@ -7,7 +7,8 @@ from collections.abc import AsyncIterator, Iterator
 from typing import Any
 
 from keeper.app import Chain, ledger_path, open_chain
-from keeper.commands.output import decimal, in_unit, percent
+from keeper.commands.output import decimal, in_unit, percent, price_in_unit
+from keeper.commands.prices import price_rows
 from keeper.commands.progress import backfill_progress
 from keeper.config import Settings
 from keeper.errors import ConfigError, Skip
@@ -62,6 +63,7 @@ def _explain(chain: Chain, market: Market, address: Address, ahead: Outlook) -> 
         *({"kind": "leg", **base, **_leg(leg, health.unit)} for leg in health.legs),
         *({"kind": "liquidation_price", **base, **_price(found, health.unit)} for found in liquidation_prices(health)),
         *({"kind": kind, **base, **row} for kind, row in _ahead(ahead.prospect(market, chain.view, health), health)),
+        *({"kind": "price", **base, **row} for row in price_rows(chain, market, (leg.token for leg in health.legs)) if row["doubts"]),
         {"kind": "now", **base, **_now(chain, market, health)},
     ]
 
@@ -94,7 +96,7 @@ def _leg(leg: Leg, unit: str) -> Row:
 
 
 def _price(found: LiquidationPrice, unit: str) -> Row:
-    text = f"{found.symbol} at {in_unit(found.price, unit)}, {found.move_bps / 100:+.2f} % from now"
+    text = f"{found.symbol} at {price_in_unit(found.price, unit)}, {found.move_bps / 100:+.2f} % from now"
     return {"token": found.token, "symbol": found.symbol, "price": found.price, "move_bps": found.move_bps, "text": text}
 
 
@@ -135,12 +137,11 @@ def _now(chain: Chain, market: Market, health: Health) -> Row:
     if not health.liquidatable:
         return {"decision": "nothing", "reason": "healthy", "text": "nothing to do: healthy"}
     landing = chain.landing(chain.head)
-    gas_price_wei = chain.planner.gas_price_wei(landing)
-    try:
-        best = chain.planner.best(Candidate(market, health.account, health), chain.view, landing.timestamp_s, gas_price_wei)
-    except Skip as skip:
-        return {"decision": "skip", "reason": skip.reason, "text": f"would be left alone: {skip}"}
-    net_wei = chain.planner.net_wei(best, gas_price_wei)
+    made, rejected = chain.planner.block([Candidate(market, health.account, health)], chain.view, landing)
+    for why in rejected:
+        return {"decision": "skip", "reason": why.reason, "text": f"would be left alone: {Skip(why.reason, why.detail)}"}
+    best, more = made[0], len(made) - 1
+    net_wei = chain.planner.net_wei(best, chain.planner.gas_price_wei(landing))
     legs = {leg.token: leg for leg in health.legs}
     repaid, seized = (
         f"{decimal(amount, legs[token].decimals, 6)} {legs[token].symbol}"
@@ -148,6 +149,7 @@ def _now(chain: Chain, market: Market, health: Health) -> Row:
     )
     way = {FundingKind.FLASH_LOAN: "by flash loan", FundingKind.FLASH_SWAP: "by flash swap", FundingKind.NONE: "without a loan"}
     text = f"would repay {repaid} for {seized} {way[best.plan.funding.kind]}, netting {decimal(net_wei, 18, 6)} eth after gas"
+    text += f"; and again, {more} more" if more else ""
     return {"decision": "liquidate", "reason": "", "net_eth_wei": net_wei, "text": text}
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -71,7 +72,7 @@ class Block:
             column[unused, at], weight[unused, at] = 0, 0.0
         constants[at], slacks[at], floors[at] = constant, slack, floor
 
-    def replace(self, at: Places, rows: Exposure) -> None:
+    def replace(self, at: NDArray[np.int32] | Places, rows: Exposure) -> None:
         """These rows in these places."""
         for name in _ARRAYS:
             getattr(self, name)[..., at] = getattr(rows, name)

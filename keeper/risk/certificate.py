@@ -50,9 +50,10 @@ class Exposure:
 
 @dataclass(frozen=True, slots=True)
 class Certified:
-    """`layers` hold a certificate of every row but those of `open`."""
+    """`layers` hold a certificate of every row but those of `open`: that it is in the set for those of `doomed`, else that it is not."""
 
     layers: tuple[Layer, ...]
+    doomed: Rows
     open: Rows
 
 
@@ -79,6 +80,7 @@ class _Part:
     plain: tuple[_Entries, ...]
     netted: tuple[_Entries, ...]
     doomed: tuple[_Entries, ...]
+    inside: Rows
     opened: Rows
 
 
@@ -107,8 +109,8 @@ def certify(exposures: Iterable[Exposure], at: Reference) -> Certified:
         _layer(Netted(at), [entries for part in parts for entries in part.netted]),
         _layer(Doomed(at), [entries for part in parts for entries in part.doomed]),
     )
-    opened = np.concatenate([np.zeros(0, np.int32), *(part.opened for part in parts)])
-    return Certified(tuple(layer for layer in layers if len(layer)), opened)
+    inside, opened = (np.concatenate([np.zeros(0, np.int32), *(getattr(part, name) for part in parts)]) for name in ("inside", "opened"))
+    return Certified(tuple(layer for layer in layers if len(layer)), inside, opened)
 
 
 def _layer(yardstick: Yardstick, parts: list[_Entries]) -> Layer:
@@ -122,8 +124,8 @@ def _certify(exposure: Exposure, at: Reference) -> _Part:
     low, error = _surplus(exposure, at)
     safe = low > error
     plain, netted = _safe(exposure.take(np.flatnonzero(safe)), (low - error)[safe], at)
-    parked, doomed, opened = _unsafe(exposure.take(np.flatnonzero(~safe)), at)
-    return _Part((plain, parked), (netted,), (doomed,), opened)
+    parked, doomed, inside, opened = _unsafe(exposure.take(np.flatnonzero(~safe)), at)
+    return _Part((plain, parked), (netted,), (doomed,), inside, opened)
 
 
 def _surplus(exposure: Exposure, at: Reference) -> tuple[Floats, Floats]:
@@ -188,8 +190,8 @@ def _netted(exposure: Exposure, family: NDArray[np.int32], surplus: Floats, at: 
     return np.where(usable, surplus / reach, -np.inf), np.concatenate((of_family, of_factor))
 
 
-def _unsafe(exposure: Exposure, at: Reference) -> tuple[_Entries, _Entries, Rows]:
-    """(parked, doomed, the rows that are neither)"""
+def _unsafe(exposure: Exposure, at: Reference) -> tuple[_Entries, _Entries, Rows, Rows]:
+    """(parked, doomed, the rows that are doomed, those that are neither)"""
     low, error = _surplus(exposure, at)
     floor = np.append(at.value, -np.inf)[exposure.floor]
     error += FLOAT_ERROR * np.abs(np.where(exposure.floor < 0, 0.0, floor))
@@ -203,6 +205,7 @@ def _unsafe(exposure: Exposure, at: Reference) -> tuple[_Entries, _Entries, Rows
     return (
         _Entries.of(lists_parked, ((-above - error) / reach)[parked], exposure.row[parked]),
         _Entries.of(lists_doomed, np.minimum(apart, (above - error) / reach)[doomed], exposure.row[doomed]),
+        exposure.row[doomed],
         np.delete(exposure.row, np.concatenate((parked, doomed))),
     )
 

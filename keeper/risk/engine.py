@@ -31,6 +31,7 @@ WATCHED = 2048
 REST = 64
 
 _ROW = (1 << SHIFT) - 1
+_WIDTHS = np.array(WIDTHS)
 
 Family = Callable[[Factor], str | None]
 
@@ -55,9 +56,10 @@ class Engine:
         self._family = family
         self._shelves = tuple(Shelf(width) for width in WIDTHS)
         self._calm = [0] * len(WIDTHS)
+        """Rows that stayed watched after the last re-centring: less and less of a measure as time goes by."""
         self._rest = [0] * len(WIDTHS)
         """Ticks to wait before a shelf that certificates did not calm gets new ones."""
-        self._working = False
+        self._work: Work | None = None
 
     def __len__(self) -> int:
         return sum(map(len, self._shelves))
@@ -72,21 +74,36 @@ class Engine:
     def put(self, handle: int | None, row: Row, floor: Factor | None = None, tag: int = -1) -> int:
         """Set a row; returns its handle, which changes when it outgrows its shelf. `floor`: the factor that is the least debt that pays;
         `tag`: whose row it is, in the caller's own numbers."""
-        names = row.weights
-        shelf = bisect_left(WIDTHS, len(names))
+        columns, weights = [self.column(name) for name in row.weights], list(row.weights.values())
+        box = [(self.column(name), *bounds) for name, bounds in row.box.items()] if row.box else ()
+        least = -1 if floor is None else self.column(floor)
+        shelf = bisect_left(WIDTHS, len(columns))
         if handle is not None and handle >> SHIFT != shelf:
             self.drop(handle)
             handle = None
-        columns, weights = [self.column(name) for name in names], list(names.values())
-        box = [(self.column(name), *bounds) for name, bounds in row.box.items()] if row.box else ()
-        least = -1 if floor is None else self.column(floor)
         number = None if handle is None else handle & _ROW
         return shelf << SHIFT | self._shelves[shelf].put(number, columns, weights, row.constant, row.slack, least, box, tag)
 
-    def settle(self) -> None:
-        """Do now what the next tick would have to do about the rows put since the last."""
+    def put_many(self, handles: Rows, block: RowBlock, floor: Factor | None = None, tag: Tags | None = None) -> Rows:
+        """Set many rows, of which handles -1 are new; returns their handles."""
+        least = np.int32(-1 if floor is None else self.column(floor))
+        columns, tag = self._columns(block), block.slot.astype(np.int64) if tag is None else tag
+        shelf_of = _shelves(block.weight)
+        kept = np.where(handles >> SHIFT == shelf_of, handles & _ROW, -1)
+        for outgrown in handles[(handles >= 0) & (kept < 0)].tolist():
+            self.drop(outgrown)
+        found = np.empty(len(handles), np.int32)
+        for number in np.flatnonzero(np.bincount(shelf_of)).tolist():
+            at = np.flatnonzero(shelf_of == number)
+            column, weight = _packed(block.column[at], block.weight[at], WIDTHS[number])
+            placed = self._shelves[number].put_many(kept[at], columns[column], weight, block.constant[at], block.slack[at], least, tag[at])
+            found[at] = placed | np.int32(number << SHIFT)
+        return found
+
+    def watch_put(self) -> None:
+        """Do now what the next tick would have to do first about the rows that were put."""
         for shelf in self._shelves:
-            shelf.settle()
+            shelf.watch_put()
 
     def drop(self, handle: int) -> None:
         self._shelves[handle >> SHIFT].drop(handle & _ROW)
@@ -94,11 +111,9 @@ class Engine:
     def fill(self, block: RowBlock, floor: Factor | None = None, tag: Tags | None = None) -> NDArray[np.int32]:
         """Add many rows; returns their handles, in order."""
         tag = block.slot.astype(np.int64) if tag is None else tag
-        columns = np.array([self.column(name) for name in block.factors] or [0], np.intp)
-        least = -1 if floor is None else self.column(floor)
-        size = (block.weight != 0.0).sum(axis=1)
-        shelf_of = np.searchsorted(np.array(WIDTHS), size)
-        handles = np.empty(len(size), np.int32)
+        columns, least = self._columns(block), -1 if floor is None else self.column(floor)
+        shelf_of = _shelves(block.weight)
+        handles = np.empty(len(shelf_of), np.int32)
         for number in np.unique(shelf_of):
             rows = np.flatnonzero(shelf_of == number)
             handles[rows] = self._fill(int(number), block, rows, columns, least, tag[rows])
@@ -111,6 +126,9 @@ class Engine:
         floor = np.full(len(rows), least, np.int32)
         filled = self._shelves[number].fill(columns[column], weight, block.constant[rows], block.slack[rows], floor, tag)
         return filled | np.int32(number << SHIFT)
+
+    def _columns(self, block: RowBlock) -> NDArray[np.intp]:
+        return np.array([self.column(name) for name in block.factors] or [0], np.intp)
 
     def column(self, factor: Factor) -> int:
         found = self.factors.find(factor)
@@ -126,6 +144,7 @@ class Engine:
     def tick(self, decide: Decide) -> Change:
         """What the factors' values, and the edits, have changed since the last tick. `decide`: the integers, for rows too close to call."""
         self._rest = [max(ticks - 1, 0) for ticks in self._rest]
+        self._calm = [rows - rows // REST for rows in self._calm]
         changes = [(number, self._tick(number, decide)) for number, shelf in enumerate(self._shelves) if shelf.used]
         return Change(_handles((n, change.entered) for n, change in changes), _handles((n, change.left) for n, change in changes))
 
@@ -164,15 +183,15 @@ class Engine:
 
     def work(self, everything: bool = False) -> Work | None:
         """The next re-centring worth making, None while there is none or one is under way."""
-        if self._working:
+        if self._work:
             return None
         for shelf in self._shelves:
             shelf.settle()
         for number, shelf in enumerate(self._shelves):
             scope = "all" if everything and shelf.used else self._scope(number, shelf)
             if scope and not self._rest[number]:
-                self._working = True
-                return Work(number, shelf.recentring(self.factors, scope))
+                self._work = Work(number, shelf.recentring(self.factors, scope))
+                return self._work
         return None
 
     def _scope(self, number: int, shelf: Shelf) -> Scope | None:
@@ -184,7 +203,10 @@ class Engine:
         return "watched" if shelf.watched > 2 * self._calm[number] + WATCHED else None
 
     def adopt(self, work: Work) -> None:
-        self._working = False
+        """Trust what was certified, unless this is not the work under way: another engine's, or overtaken by `recentre`."""
+        if work is not self._work:
+            return
+        self._work = None
         shelf = self._shelves[work.shelf]
         shelf.adopt(work.recentring, self.factors)
         self._calm[work.shelf] = shelf.watched
@@ -194,13 +216,19 @@ class Engine:
         """All of it, here and now."""
         for number, shelf in enumerate(self._shelves):
             if shelf.used:
-                self._working = True
-                self.adopt(Work(number, shelf.recentring(self.factors, "all")).run())
+                self._work = Work(number, shelf.recentring(self.factors, "all"))
+                self.adopt(self._work.run())
 
 
 def _handles(parts: Iterable[tuple[int, Rows]]) -> Rows:
     found = [rows | np.int32(number << SHIFT) for number, rows in parts if len(rows)]
     return np.concatenate(found) if found else np.zeros(0, np.int32)
+
+
+def _shelves(weight: NDArray[np.float64]) -> NDArray[np.intp]:
+    """Which shelf has room for each row."""
+    found: NDArray[np.intp] = np.searchsorted(_WIDTHS, (weight != 0.0).sum(axis=1))
+    return found
 
 
 def _packed(column: NDArray[np.intp], weight: NDArray[np.float64], width: int) -> tuple[NDArray[np.intp], NDArray[np.float64]]:

@@ -17,6 +17,9 @@ Floats = NDArray[np.float64]
 PRIOR = 0.01
 """Scale of a factor nobody has measured yet, relative to its value."""
 
+LEAST = 1e-200
+"""Scale of a factor that is zero: a certificate holds while it stays so, and no longer."""
+
 RESIDUAL = 1 / 16
 """What a family's member is expected to move against its family, relative to what the family moves."""
 
@@ -73,4 +76,4 @@ class Factors:
         """How far each factor is expected to move, in its own units. Positive, whatever the values are."""
         relative = np.abs(np.nan_to_num(self.value)) * self.scale
         found: Floats = np.where(self.step > 0.0, self.step, relative)
-        return np.where(found > 0.0, found, 1.0)
+        return np.where(found > 0.0, found, LEAST)

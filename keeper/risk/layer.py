@@ -11,7 +11,7 @@ from keeper.risk.yardstick import Yardstick
 Rows = NDArray[np.int32]
 
 TOWARDS_LOOK = 1.0 - 1e-6
-"""Distances are kept after this: far more than a key loses of them."""
+"""Distances are kept after this: far more than measuring a move loses of it."""
 
 FARTHEST = 1e5
 """In scales. Whatever moves further counts as having moved without end."""
@@ -28,7 +28,8 @@ class Layer:
     def __init__(self, yardstick: Yardstick, lists: NDArray[np.int32], distance: Floats, row: Rows) -> None:
         count = yardstick.lists
         self._yardstick = yardstick
-        key = lists * APART + np.minimum(distance * TOWARDS_LOOK, FARTHEST)
+        start = lists * APART
+        key = np.maximum(np.nextafter(start + np.minimum(distance * TOWARDS_LOOK, FARTHEST), 0.0), start)  # never past the distance itself
         order = np.argsort(key)
         self._row, self._key = row[order], key[order]
         self._starts = np.arange(count) * APART

@@ -80,7 +80,7 @@ class Shelf:
 
     @property
     def watched(self) -> int:
-        self.settle()
+        self.watch_put()
         return self._watched.count
 
     @property
@@ -122,6 +122,19 @@ class Shelf:
         self._put.append(row)
         return row
 
+    def put_many(
+        self, row: Rows, column: NDArray[np.intp], weight: Floats, constant: Floats, slack: Floats, floor: np.int32, tag: Tags
+    ) -> Rows:
+        """Set rows, new ones where -1 is given; [n, W] columns and weights, of rows without boxes. They are watched from now on."""
+        rows = [self._new() if at < 0 else at for at in row.tolist()]
+        for boxed in self._boxes.keys() & set(rows) if self._boxes else ():
+            del self._boxes[boxed]
+        row = np.array(rows, np.int32)
+        self._all.replace(row, Exposure(row, *self._wide(column, weight), constant, slack, np.full(len(row), floor)))
+        self.tag[row] = tag
+        self._put += rows
+        return row
+
     def drop(self, row: int) -> None:
         """Forget a row: it counts as safe for ever, until its number is given to another."""
         self.put(row, (), (), 1.0, 0.0, -1)
@@ -132,11 +145,17 @@ class Shelf:
         first, count = self.used, len(constant)
         new = np.arange(first, first + count, dtype=np.int32)
         self._reserve(first + count)
-        missing = ((0, self.width - column.shape[1]), (0, 0))
-        self._all.append(Exposure(new, np.pad(column.T, missing), np.pad(weight.T, missing), constant, slack, floor))
+        self._all.append(Exposure(new, *self._wide(column, weight), constant, slack, floor))
         self.tag[new] = tag
         self._flood.append(new)
         return new
+
+    def _wide(self, column: NDArray[np.intp], weight: Floats) -> tuple[NDArray[np.intp], Floats]:
+        """As rows lie here: [W, n], unused places added."""
+        count, used = column.shape
+        columns, weights = np.zeros((self.width, count), np.intp), np.zeros((self.width, count))
+        columns[:used], weights[:used] = column.T, weight.T
+        return columns, weights
 
     def _new(self) -> int:
         if self._free:
@@ -154,7 +173,7 @@ class Shelf:
             old = getattr(self, name)
             setattr(self, name, np.concatenate((old, np.zeros(max(size - len(old), 0), old.dtype))))
 
-    def settle(self) -> None:
+    def watch_put(self) -> None:
         """Watch the rows put since the last look, all at once."""
         if not self._put:
             return
@@ -183,6 +202,7 @@ class Shelf:
 
     def tick(self, value: Floats, width: Floats, decide: Decide) -> Change:
         """Look at what these factor values may have changed."""
+        self.watch_put()
         self._sweep(value, width)
         block = self._all if self._flood else self._watched
         changes = [self._look(block, start, stop, value, width, decide) for start, stop in block.runs()]
@@ -241,7 +261,7 @@ class Shelf:
 
     def recentring(self, factors: Factors, scope: Scope) -> Recentring:
         """The work of making certificates at the current factors; to be run anywhere, then adopted. One at a time."""
-        self.settle()
+        self.watch_put()
         boxed = np.fromiter(self._boxes, np.int32, len(self._boxes))
         replaced = {"watched": [], "young": [layer for layer in self._layers if layer not in self._old], "all": self._layers}[scope]
         rows = [] if scope == "all" else [self._watched.rows.copy(), *(layer.rest() for layer in replaced)]
@@ -249,15 +269,17 @@ class Shelf:
         return Recentring(self._all, self.used, rows, boxed, Reference.of(factors), tuple(replaced))
 
     def adopt(self, done: Recentring, factors: Factors) -> None:
-        """Trust the new certificates, except of rows edited since the work began."""
+        """Trust the new certificates, except of rows edited since the work began, and of those that the last look saw otherwise: what was
+        edited since has to enter or leave first."""
         if done.certified is None:
             raise RuntimeError("a re-centring must be run before it is adopted")
-        self.settle()
+        self.watch_put()
         edited, self._edited = np.array(self._edited or (), np.int32), None
         self._layers = [layer for layer in self._layers if layer not in done.replaced] + list(done.certified.layers)
         if done.everything:
             self._old, self._flood = self._layers, []
             edited = np.concatenate((edited, np.arange(done.used, self.used, dtype=np.int32)))
+        edited = np.concatenate((edited, np.flatnonzero(done.trusted & (done.inside != self._inside[: done.used])).astype(np.int32)))
         trusted = np.concatenate((done.trusted, np.zeros(self.used - done.used, np.bool_)))
         trusted[edited] = False
         self._release(trusted)
@@ -283,20 +305,30 @@ class Recentring:
         self.certified: Certified | None = None
         self.trusted: NDArray[np.bool_] = np.zeros(0, np.bool_)
         """By row: has a certificate."""
+        self.inside: NDArray[np.bool_] = np.zeros(0, np.bool_)
+        """By row: the certificate says that it is in the set."""
 
     def run(self) -> Recentring:
-        self.trusted = np.zeros(self.used, np.bool_)
+        self.trusted, self.inside = np.zeros(self.used, np.bool_), np.zeros(self.used, np.bool_)
         for rows in self._chosen:
             self.trusted[rows] = True
         if self.everything:
             self.trusted[:] = True
         all_ = np.flatnonzero(self.trusted)
         parts = (all_[start : start + PART] for start in range(0, len(all_), PART))
-        found = certify(map(self._rows.take, parts), self._at)
+        found = certify(map(self._take, parts), self._at)
+        self.inside[found.doomed] = True
         open_: Rows = np.concatenate((found.open, self._boxed))
         self.trusted[open_] = False
-        self.certified = Certified(found.layers, open_)
+        self.certified = Certified(found.layers, found.doomed, open_)
         return self
+
+    def _take(self, part: NDArray[np.intp]) -> Exposure:
+        """Rows edited meanwhile may hold factors that came after the reference: any will do, for they are not trusted."""
+        rows, last = self._rows.take(part), len(self._at.value) - 1
+        np.minimum(rows.column, last, out=rows.column)
+        np.minimum(rows.floor, last, out=rows.floor)
+        return rows
 
 
 __all__ = ["Change", "Decide", "Recentring", "Shelf"]

@@ -19,8 +19,8 @@ ACCOUNT = derived("tests: account")
 BASE = 10**8
 
 
-def market_of(rules: RuleSet) -> AaveV3Market:
-    return AaveV3Market(Deployment(NAME, PROVIDER, POOL, CONFIGURATOR, 1, (Era((1, 0), rules),), "usd-8"))
+def market_of(rules: RuleSet, name: str = NAME) -> AaveV3Market:
+    return AaveV3Market(Deployment(name, PROVIDER, POOL, CONFIGURATOR, 1, (Era((1, 0), rules),), "usd-8"))
 
 
 def asset(reserve: int) -> Address:
@@ -28,10 +28,10 @@ def asset(reserve: int) -> Address:
 
 
 class State(Tables):
-    """Tables of one market, with reserves and positions put in by hand."""
+    """Tables of markets, with reserves and positions put in by hand: into the market whose names are in `cells_of`."""
 
-    def __init__(self, market: AaveV3Market) -> None:
-        super().__init__({NAME: market.columns})
+    def __init__(self, market: AaveV3Market, *others: AaveV3Market) -> None:
+        super().__init__({one.name: one.columns for one in (market, *others)})
         self.cells_of = market.cells
 
     def reserve(

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import random
 
+import numpy as np
 import pytest
+from numpy.typing import NDArray
 
+from keeper.adapters.aave_v3.market import AaveV3Market
 from keeper.adapters.aave_v3.versions import VERSIONS, RuleSet
 from keeper.types import Address, Row
 from tests.adapters.synthetic import NAME, State, market_of
@@ -34,15 +37,20 @@ def random_state(rules: RuleSet, rng: random.Random) -> State:
     return state
 
 
+def compiled_rows(market: AaveV3Market, state: State, slots: NDArray[np.int32] | None = None) -> dict[Address, Row]:
+    found: dict[Address, Row] = {}
+    for block in market.compiled(state, slots):
+        for number, slot in enumerate(block.slot.tolist()):
+            used = [(block.factors[c], w) for c, w in zip(block.column[number], block.weight[number], strict=True) if w]
+            found[state.account(NAME, slot)] = Row(dict(used), float(block.constant[number]), float(block.slack[number]))
+    return found
+
+
 @pytest.mark.parametrize("rules", VERSIONS, ids=lambda row: row.version)
 def test_compiled_rows_are_the_rows_of_every_account_that_owes(rules: RuleSet) -> None:
     market = market_of(rules)
     state = random_state(rules, random.Random(5))
-    found: dict[Address, Row] = {}
-    for block in market.compiled(state):
-        for number, slot in enumerate(block.slot.tolist()):
-            used = [(block.factors[c], w) for c, w in zip(block.column[number], block.weight[number], strict=True) if w]
-            found[state.account(NAME, slot)] = Row(dict(used), float(block.constant[number]), float(block.slack[number]))
+    found = compiled_rows(market, state)
     accounts = [state.account(NAME, slot) for slot in range(state.slots(NAME))]
     expected = {account: rows[0] for account in accounts if (rows := market.rows(state, account))}
     assert found.keys() == expected.keys()
@@ -51,3 +59,15 @@ def test_compiled_rows_are_the_rows_of_every_account_that_owes(rules: RuleSet) -
         own = found[account]
         assert (own.constant, own.slack) == (row.constant, row.slack)
         assert own.weights == pytest.approx({factor: weight for factor, weight in row.weights.items() if weight}, rel=1e-14)
+
+
+@pytest.mark.parametrize("rules", VERSIONS, ids=lambda row: row.version)
+def test_some_accounts_compiled_are_the_same_rows_and_no_others(rules: RuleSet) -> None:
+    market, rng = market_of(rules), random.Random(6)
+    state = random_state(rules, rng)
+    everyone = compiled_rows(market, state)
+    for count in (1, 7, 150):
+        slots = np.array(sorted(rng.sample(range(state.slots(NAME)), count)), np.int32)
+        accounts = {state.account(NAME, slot) for slot in slots.tolist()}
+        assert compiled_rows(market, state, slots) == {account: row for account, row in everyone.items() if account in accounts}
+    assert compiled_rows(market, state, np.zeros(0, np.int32)) == {}

@@ -72,7 +72,8 @@ def test_a_mistake_is_one_line_and_status_2(arguments: list[str], message: str) 
 
 def test_all_measures_are_chosen_unless_some_are_named_and_the_devnets_can_be_left_out() -> None:
     names = {measure.name for measure in chosen(Options((10_000,)))}
-    assert names - {measure.name for measure in chosen(Options((10_000,), devnet=False))} == {"scan-per-account"}
+    offline = {measure.name for measure in chosen(Options((10_000,), devnet=False))}
+    assert names - offline == {"scan-per-account", "oracle-warm", "oracle-cold"}
     assert [measure.name for measure in chosen(Options((1000,), ("sign",)))] == ["sign"]
     with pytest.raises(ConfigError, match="another size"):
         chosen(Options((1000,), ("resident-rows",)))

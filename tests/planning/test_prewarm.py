@@ -14,6 +14,7 @@ from keeper.config import load
 from keeper.devnet import Devnet
 from keeper.errors import Skip
 from keeper.fixedpoint import MAX_UINT256
+from keeper.planning.planner import GAS_SLACK
 from keeper.risk.watch import Candidate
 from keeper.types import Address, Landing, Plan, Prediction
 
@@ -207,5 +208,6 @@ async def test_a_base_fee_that_moved_decides_again_what_pays(net: Devnet, tmp_pa
         assert landing.base_fee_wei > 1000 * 10**9
         assert 0 < len(dear) < len(cheap)
         assert_fresh(chain, dear)
-        gas_price_wei = chain.planner.gas_price_wei(landing)
-        assert all(plan.value_wei >= 0.8 * plan.gas * gas_price_wei for plan in dear)
+        gas_price_wei = landing.base_fee_wei + chain.settings.bidding.min_priority_fee_wei
+        assert all(plan.value_wei >= (1 - GAS_SLACK) * plan.gas * gas_price_wei for plan in dear)
+        assert any(plan.value_wei < plan.gas * gas_price_wei for plan in cheap)

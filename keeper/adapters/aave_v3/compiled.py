@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from functools import cache
 
 import numpy as np
 from numpy.typing import NDArray
 
-from keeper.adapters.aave_v3.cells import RESERVES_A_PAGE, Cells, Deployment
+from keeper.adapters.aave_v3.cells import Cells, Deployment
 from keeper.adapters.aave_v3.events import COLLATERAL_BIT, DEBT_BIT
 from keeper.adapters.aave_v3.rows import FEWEST, SLACK, collateral_factor, debt_factor
 from keeper.ports import ColumnView
 from keeper.types import Entries, Factor, RowBlock
 
-CATEGORIES = 256
+CATEGORIES, NUMBERS = 256, 4096
+FEW = 10_000
 SIZES = (4, 8, 16, 32, 64, 256)
 """Rows are given out by size, so that the widest does not decide the room for all."""
 
@@ -21,9 +23,13 @@ Bools = NDArray[np.bool_]
 Ints = NDArray[np.int64]
 
 
-def compiled(deployment: Deployment, cells: Cells, state: ColumnView) -> Iterator[RowBlock]:
-    """One row for each account that owes something."""
-    legs = _Legs(deployment, cells, state)
+def compiled(deployment: Deployment, cells: Cells, state: ColumnView, slots: NDArray[np.int32] | None = None) -> Iterator[RowBlock]:
+    """One row for each account that owes something: of all, or of those in these slots."""
+    if slots is None:
+        entries: Mapping[str, Entries] = {table: state.entries(table) for table in cells.columns}
+        legs = _Legs(deployment, cells, entries, np.arange(state.slots(deployment.name), dtype=np.int32))
+    else:
+        legs = _Legs(deployment, cells, state.entries_of(deployment.name, slots), slots)
     rows = np.flatnonzero(np.bincount(legs.slot[legs.owed], minlength=legs.accounts))
     sizes = np.bincount(legs.slot, minlength=legs.accounts)[rows]
     least = 0
@@ -35,19 +41,19 @@ def compiled(deployment: Deployment, cells: Cells, state: ColumnView) -> Iterato
 
 
 class _Legs:
-    """What secures and what is owed, one entry a leg, by account."""
+    """What secures and what is owed, one entry a leg, by account. `slots`: those of the accounts that the entries number."""
 
-    def __init__(self, deployment: Deployment, cells: Cells, state: ColumnView) -> None:
+    def __init__(self, deployment: Deployment, cells: Cells, entries: Mapping[str, Entries], slots: NDArray[np.int32]) -> None:
         rules = deployment.rules
-        self.accounts = state.slots(deployment.name)
-        flags, listed = _Flags(state.entries(cells.bits), self.accounts), _listed(cells, state)
-        supply = _flagged(state.entries(cells.supply), flags, listed, COLLATERAL_BIT)
-        debt = _flagged(state.entries(cells.debt), flags, listed, DEBT_BIT)
-        category = _by_slot(state.entries(cells.category), self.accounts)
+        self._slots, self.accounts = slots, len(slots)
+        flags = _Flags(entries[cells.bits], self.accounts)
+        supply = _those(entries[cells.supply], flags(entries[cells.supply], COLLATERAL_BIT))
+        debt = _those(entries[cells.debt], flags(entries[cells.debt], DEBT_BIT))
+        category = _by_slot(entries[cells.category], self.accounts)
         several = np.bincount(supply.slot, minlength=self.accounts) > 1 if rules.average_floored else np.zeros(self.accounts, np.bool_)
         held = (supply.number * CATEGORIES + category[supply.slot]) * 2 + several[supply.slot]
         owed = debt.number * CATEGORIES + (category[debt.slot] if rules.emode_has_oracle else 0)
-        self._name, self._kinds = deployment.name, 2 * CATEGORIES * (len(listed) + 1)
+        self._name, self._kinds = deployment.name, 2 * CATEGORIES * (NUMBERS + 1)
         slot = np.concatenate((supply.slot, debt.slot))
         order = np.argsort(slot, kind="stable")
         self.slot = slot[order]
@@ -69,7 +75,7 @@ class _Legs:
         count = (np.bincount(row, minlength=len(accounts)) + 1).astype(np.float64)
         slack = 2 * count
         slack[row[self._scaled[legs] < FEWEST]] = np.inf
-        return RowBlock(factors, accounts.astype(np.int32), columns, weights, -count, slack)
+        return RowBlock(factors, self._slots[accounts], columns, weights, -count, slack)
 
     def _weights(self, legs: NDArray[np.intp]) -> NDArray[np.float64]:
         scaled = self._scaled[legs]
@@ -78,55 +84,46 @@ class _Legs:
 
     def _factors(self, code: Ints) -> tuple[tuple[Factor, ...], NDArray[np.intp]]:
         """(the factors that occur, which of them each leg has)"""
-        present = np.flatnonzero(np.bincount(code))
-        number = np.zeros(int(present.max(initial=0)) + 1, np.intp)
-        number[present] = np.arange(len(present))
-        return tuple(self._factor(int(kind)) for kind in present), number[code]
+        present, number = _numbered(code)
+        return tuple(_factor(self._name, self._kinds, kind) for kind in present.tolist()), number
 
-    def _factor(self, code: int) -> Factor:
-        if code >= self._kinds:
-            return debt_factor(self._name, *divmod(code - self._kinds, CATEGORIES))
-        return collateral_factor(self._name, *divmod(code // 2, CATEGORIES), several=bool(code % 2))
+
+@cache
+def _factor(name: str, kinds: int, code: int) -> Factor:
+    if code >= kinds:
+        return debt_factor(name, *divmod(code - kinds, CATEGORIES))
+    return collateral_factor(name, *divmod(code // 2, CATEGORIES), several=bool(code % 2))
 
 
 class _Flags:
     """The accounts' configuration maps."""
 
     def __init__(self, bits: Entries, accounts: int) -> None:
-        self._halves: dict[tuple[int, int], NDArray[np.uint64]] = {}
-        for page in np.unique(bits.number):
-            at = bits.number == page
-            for half, values in enumerate((bits.low, bits.high)):
-                words = self._halves[int(page), half] = np.zeros(accounts, np.uint64)
-                words[bits.slot[at]] = values[at]
+        self._words = np.zeros((2 * int(bits.number.max(initial=0)) + 2, accounts), np.uint64)
+        self._words[2 * bits.number, bits.slot] = bits.low
+        self._words[2 * bits.number + 1, bits.slot] = bits.high
 
     def __call__(self, entries: Entries, bit: int) -> Bools:
         """Is the bit set for each entry's account and reserve?"""
-        found = np.zeros(len(entries.slot), np.bool_)
-        for reserve in np.flatnonzero(np.bincount(entries.number)):
-            page, place = divmod(int(reserve), RESERVES_A_PAGE)
-            half, shift = divmod(2 * place + bit, 64)
-            words = self._halves.get((page, half))
-            if words is not None:
-                at = np.flatnonzero(entries.number == reserve)
-                found[at] = words[entries.slot[at]] >> np.uint64(shift) & np.uint64(1) != 0
-        return found
+        place = entries.number * 2 + bit
+        word, shift = place >> 6, (place & 63).astype(np.uint64)
+        found: Bools = self._words[np.minimum(word, len(self._words) - 1), entries.slot] >> shift & np.uint64(1) != 0
+        return found & (word < len(self._words))
 
 
-def _flagged(entries: Entries, flags: _Flags, listed: Bools, bit: int) -> Entries:
-    return _those(entries, np.flatnonzero(flags(entries, bit) & listed[entries.number]))
-
-
-def _those(entries: Entries, at: NDArray[np.intp]) -> Entries:
+def _those(entries: Entries, chosen: Bools) -> Entries:
+    at = np.flatnonzero(chosen)
     return Entries(entries.number[at], entries.slot[at], entries.low[at], entries.high[at])
 
 
-def _listed(cells: Cells, state: ColumnView) -> Bools:
-    """By reserve id: its slot is not empty."""
-    reserves = cells.reserve_ids(state)
-    found = np.zeros(4096, np.bool_)
-    found[list(reserves)] = True
-    return found
+def _numbered(code: Ints) -> tuple[Ints, NDArray[np.intp]]:
+    """(the codes that occur, ascending; which of them each is): sorting is quick for few, counting for many."""
+    if len(code) < FEW:
+        return np.unique(code, return_inverse=True)
+    present = np.flatnonzero(np.bincount(code))
+    number = np.zeros(int(present.max(initial=0)) + 1, np.intp)
+    number[present] = np.arange(len(present))
+    return present, number[code]
 
 
 def _by_slot(entries: Entries, accounts: int) -> Ints:

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
+import numpy as np
+from numpy.typing import NDArray
+
 from keeper.adapters.aave_v3 import errors, events, feeds, filters, flash, liquidation, position, reads, rows, sizing
 from keeper.adapters.aave_v3.cells import Cells, Deployment
 from keeper.adapters.aave_v3.codec import call_data, selector
@@ -106,8 +109,8 @@ class AaveV3Market:
         found = rows.row(self.deployment, self.cells, view, account)
         return () if found is None else (found,)
 
-    def compiled(self, state: ColumnView) -> Iterator[RowBlock]:
-        return compiled(self.deployment, self.cells, state)
+    def compiled(self, state: ColumnView, slots: NDArray[np.int32] | None = None) -> Iterator[RowBlock]:
+        return compiled(self.deployment, self.cells, state, slots)
 
     def margin(self, view: View) -> float:
         return rows.margin(self.cells, view)

@@ -121,8 +121,9 @@ def row(deployment: Deployment, cells: Cells, view: View, account: Address) -> R
 
 
 def _scaled(cells: Cells, view: View, account: Address) -> tuple[list[tuple[int, int]], list[tuple[int, int]]]:
-    """(reserve id, scaled balance) of what secures and what is owed, without empty ones and dropped reserves."""
-    flags = [found for found in positions.flagged(cells.flags(view, account)) if cells.asset_of(view, found[0]) is not None]
+    """(reserve id, scaled balance) of what secures and what is owed, without empty ones. Also in a dropped reserve: a row holds whatever
+    becomes of reserves, and a factor without value leaves the word to the integers."""
+    flags = positions.flagged(cells.flags(view, account))
     supplied = [(reserve, view.get(cells.supply, (reserve, account))) for reserve, _, used in flags if used]
     owed = [(reserve, view.get(cells.debt, (reserve, account))) for reserve, borrowed, _ in flags if borrowed]
     return [held for held in supplied if held[1]], [held for held in owed if held[1]]

@@ -1,0 +1,125 @@
+"""What may happen between the beginning of a re-centring and its adoption, and when there is another."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from keeper.risk import engine as engines
+from keeper.risk.engine import Engine
+from keeper.risk.layer import Rows
+from keeper.types import Factor, Quote, Row
+
+PRICE, DEBT, FLOOR = Factor(("m", "c")), Factor(("m", "d")), Factor(("m", "floor"))
+SAFE, DUE = Row({PRICE: 2.0, DEBT: -100.0}, 0.0), Row({PRICE: 0.5, DEBT: -100.0}, 0.0)
+
+
+def engine_of(*rows: Row) -> Engine:
+    """Prices 100 and 1, ticked."""
+    engine = Engine()
+    for row in rows:
+        engine.put(None, row)
+    price(engine, 100.0)
+    return engine
+
+
+def price(engine: Engine, value: float) -> None:
+    engine.set([(PRICE, Quote(value)), (DEBT, Quote(1.0))])
+    tick(engine)
+
+
+def tick(engine: Engine) -> set[int]:
+    engine.tick(undecided)
+    return set(engine.inside().tolist())
+
+
+def undecided(rows: Rows) -> np.ndarray[tuple[int], np.dtype[np.bool_]]:
+    raise AssertionError("these rows leave nothing to decide")
+
+
+def recentre(engine: Engine) -> None:
+    work = engine.work(everything=True)
+    assert work
+    engine.adopt(work.run())
+
+
+def test_a_row_edited_before_the_work_began_still_enters_and_leaves() -> None:
+    engine = engine_of(SAFE, DUE)
+    (due,) = tick(engine)
+    safe = 1 - due
+    engine.put(safe, DUE)
+    engine.put(due, SAFE)
+    recentre(engine)
+    assert tick(engine) == {safe}
+
+
+def test_a_row_dropped_before_the_work_began_is_gone() -> None:
+    engine = engine_of(SAFE, DUE)
+    (due,) = tick(engine)
+    engine.drop(due)
+    recentre(engine)
+    assert not tick(engine)
+
+
+def test_rows_may_bring_new_factors_while_certificates_are_made() -> None:
+    engine = engine_of(SAFE)
+    work = engine.work(everything=True)
+    assert work
+    more = [Factor(("m", str(number))) for number in range(5)]
+    new = engine.put(0, Row({more[4]: 1.0, PRICE: -1.0}, 0.0), FLOOR)
+    engine.adopt(work.run())
+    engine.set([(FLOOR, Quote(0.0)), (more[4], Quote(50.0))])
+    assert tick(engine) == {new}
+
+
+def test_the_work_of_another_engine_is_not_trusted() -> None:
+    work = engine_of(SAFE, SAFE, SAFE).work(everything=True)
+    assert work
+    engine = engine_of(DUE, SAFE)
+    watched = engine.watched
+    engine.adopt(work.run())
+    assert engine.watched == watched
+    assert len(tick(engine)) == 1
+
+
+def test_work_that_was_overtaken_is_not_trusted() -> None:
+    engine = engine_of(SAFE)
+    work = engine.work(everything=True)
+    assert work
+    engine.put(0, DUE)
+    engine.recentre()
+    engine.adopt(work.run())
+    assert tick(engine) == {0}
+
+
+def test_there_is_no_other_work_before_the_first_is_adopted() -> None:
+    engine = engine_of(SAFE)
+    work = engine.work(everything=True)
+    assert work
+    assert engine.work(everything=True) is None
+    engine.adopt(work.run())
+    assert engine.work(everything=True)
+
+
+def test_who_holds_what_has_no_worth_is_certified_until_it_has() -> None:
+    engine = engine_of(*[Row({PRICE: 2.0, DEBT: -100.0}, 500.0)] * 20)
+    price(engine, 0.0)
+    recentre(engine)
+    assert engine.watched == 0
+    price(engine, -1e-6)
+    assert engine.watched == 20
+
+
+def test_rows_that_could_not_be_certified_are_again_when_they_can(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(engines, "WATCHED", 4)
+    monkeypatch.setattr(engines, "REST", 4)
+    engine = engine_of(*[SAFE] * 40)
+    engine.set([(PRICE, Quote(float("nan")))])
+    engine.tick(lambda rows: np.zeros(len(rows), np.bool_))
+    recentre(engine)
+    assert engine.watched == 40
+    for _ in range(20):
+        price(engine, 100.0)
+        if work := engine.work():
+            engine.adopt(work.run())
+    assert engine.watched == 0
