@@ -120,16 +120,18 @@ class ChainUpdate:
 
 
 class Quote(NamedTuple):
-    """A factor's value, and how much more it may be worth to an account than a row counts: the rounding that rows leave out."""
+    """A factor's value, and what rows leave out of its worth to an account, by rounding: `width` for each unit they hold or owe, and
+    `slack` besides, however few they are."""
 
     value: float
     width: float = 0.0
+    slack: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
 class Row:
     """One trigger of an account as certified bounds: with low = constant + Σ weight · value, the contract's own surplus lies between `low`
-    and low + slack + Σ |weight| · width. Below zero it is liquidatable; where the bounds disagree, integers decide.
+    and low + slack + Σ (|weight| · width + slack of the factor). Below zero it is liquidatable; where the bounds disagree, integers decide.
 
     `box`: factor → (least, most) value for which this holds; beyond it the row must be asked for again."""
 

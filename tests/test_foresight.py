@@ -10,6 +10,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import aclosing, asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import orjson
 import pytest
@@ -21,12 +22,12 @@ from keeper.devnet import Devnet
 from keeper.fixedpoint import YEAR_S
 from keeper.foresight import NEAREST, SCALE_S, Foresight
 from keeper.outlook import Outlook, is_pegged, measured, price_factor
-from keeper.ports import View
+from keeper.ports import Market, View
 from keeper.risk import engine
-from keeper.risk.shelf import Recentring
+from keeper.risk.recentring import Recentring
 from keeper.risk.volatility import PRIOR, Volatility
 from keeper.risk.watch import Candidate
-from keeper.types import Address, Hash, Landing
+from keeper.types import Address, Hash, Health, Landing
 
 STEP_S = 3 * 3600
 WILD = 6.0
@@ -229,6 +230,64 @@ async def test_who_is_most_likely_to_pay_is_planned_first(chain: Chain, tmp_path
     assert values == pytest.approx(sorted(values, reverse=True), rel=1e-3)
     assert [candidate.account for candidate in order] != [candidate.account for candidate in nearest]
     assert sum(bool(chain.prewarmer.known(c.market_name, c.account)) for c in order) >= len(order) / 2
+
+
+async def test_all_accounts_are_looked_at_again_only_when_a_price_has_moved_or_after_some_heads(
+    net: Devnet, chain: Chain, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Between looks the same accounts are planned, on what they are worth by now."""
+    foresight, looks, nearest = Foresight(chain, quiet(chain), tmp_path / "volatility.json"), list[int](), chain.watch.nearest
+
+    def looked(*asked: Any) -> list[Candidate]:
+        looks.append(chain.head.number)
+        return nearest(*asked)
+
+    monkeypatch.setattr(chain.watch, "nearest", looked)
+    order = spied(chain, monkeypatch)
+    monkeypatch.setattr(module, "NEAREST", 20)
+
+    async def planned(percent: int | None = None) -> dict[Address, int]:
+        await later(net, chain, percent) if percent else await passed(net, chain)
+        order.clear()
+        await foresight.prepare(chain.head)
+        return {candidate.account: candidate.health.timestamp_s for candidate in order}
+
+    first, second = await planned(), await planned()
+    assert second.keys() == first.keys()
+    assert min(second.values()) > max(first.values())
+    assert len(looks) == 1
+    moved = await planned(93)
+    assert len(looks) == 2
+    assert moved.keys() - second.keys()
+    monkeypatch.setattr(module, "HEADS_A_LOOK", 2)
+    for _ in range(4):
+        await planned()
+    assert len(looks) == 4
+
+
+async def passed(net: Devnet, chain: Chain) -> None:
+    """A block in which nothing happens."""
+    await net.mine()
+    await follow(chain)
+
+
+async def test_who_has_become_liquidatable_or_free_of_debt_since_the_look_is_not_planned_ahead(
+    chain: Chain, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    foresight, order = Foresight(chain, quiet(chain), tmp_path / "volatility.json"), spied(chain, monkeypatch)
+    await foresight.prepare(chain.head)
+    market, (due, free, *_) = order[0].market, [candidate.account for candidate in order if candidate.market is order[0].market]
+    health = type(market).health
+
+    def changed(self: Market, view: View, account: Address, at_s: int) -> Health:
+        found = health(self, view, account, at_s)
+        return replace(found, health_factor_wad=10**18 - 1) if account == due else replace(found, debt=0) if account == free else found
+
+    monkeypatch.setattr(type(market), "health", changed)
+    before = {(candidate.market_name, candidate.account) for candidate in order}
+    order.clear()
+    await foresight.prepare(chain.head)
+    assert before - {(c.market_name, c.account) for c in order} == {(market.name, due), (market.name, free)}
 
 
 async def test_only_the_likeliest_are_kept(chain: Chain, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

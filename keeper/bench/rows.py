@@ -17,10 +17,11 @@ Floats = NDArray[np.float64]
 
 NAME = "bench"
 FLOAT_MARGIN = 1e-9
-WIDTH = 2e-6
-"""Of a factor's value: the rounding that the rows leave out, where they are of at least `FEWEST` scaled units."""
+WIDTH = 1e-8
+"""Of a factor's value: the float error that the rows leave out."""
 
-FEWEST = 2e6
+UNITS = 2.0
+"""Scaled units that they may be further from the truth."""
 
 _IN_EMODE = [number for number, reserve in enumerate(RESERVES) if reserve.family == "eth"]
 _SUPPLIED: list[Factor] = [(NAME, "c", str(number), "0", "alone") for number in range(COUNT)]
@@ -42,9 +43,8 @@ def block(population: Population) -> RowBlock:
     scaled = population.scaled()
     weight = np.where(side > 0, (scaled - 1.0) * (1.0 - FLOAT_MARGIN), -(scaled + 1.0) * (1.0 + FLOAT_MARGIN))
     rounding = (side != 0).sum(axis=1) + 1.0
-    slack = np.where(((scaled < FEWEST) & (side != 0)).any(axis=1), np.inf, 2.0 * rounding)
     slot = np.arange(len(population), dtype=np.int32)
-    return RowBlock(FACTORS, slot, column, np.where(side == 0, 0.0, weight), -rounding, slack)
+    return RowBlock(FACTORS, slot, column, np.where(side == 0, 0.0, weight), -rounding, 2.0 * rounding)
 
 
 def values(prices: Floats | None = None) -> Floats:
@@ -59,7 +59,7 @@ def values(prices: Floats | None = None) -> Floats:
 def quotes(at: Floats | None = None) -> dict[Factor, Quote]:
     """`at`: as `values` gives them; those of the start if not given."""
     found = values() if at is None else at
-    return {factor: Quote(float(value), float(value) * WIDTH) for factor, value in zip(FACTORS, found, strict=True)}
+    return {factor: Quote(float(value), float(value) * WIDTH, float(value) * UNITS) for factor, value in zip(FACTORS, found, strict=True)}
 
 
 def family(factor: Factor) -> str:

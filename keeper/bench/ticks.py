@@ -19,7 +19,7 @@ from keeper.bench.bed import Bed
 from keeper.bench.measure import WARM_UP, Measure, Trial
 from keeper.bench.paths import crash, hostile, jump, walk
 from keeper.bench.reserves import BASE_UNIT
-from keeper.risk.engine import Engine, Work
+from keeper.risk.engine import Engine, Recentring
 from keeper.risk.factors import Floats
 from keeper.types import Factor, Quote
 
@@ -49,6 +49,7 @@ class Loaded:
     def at(self, values: Floats) -> None:
         self.engine.factors.value[self._columns] = values
         self.engine.factors.width[self._columns] = values * rows.WIDTH
+        self.engine.factors.slack[self._columns] = values * rows.UNITS
 
     def tick(self, values: Floats) -> None:
         self.at(values)
@@ -60,12 +61,12 @@ def certain(found: NDArray[np.int32]) -> NDArray[np.bool_]:
     return np.ones(len(found), np.bool_)
 
 
-class Recentring:
+class Beside:
     """Certificates in a thread, ordered between ticks and taken over by the tick after they are done."""
 
     def __init__(self, engine: Engine, pool: ThreadPoolExecutor) -> None:
         self._engine, self._pool = engine, pool
-        self._making: Future[Work] | None = None
+        self._making: Future[Recentring] | None = None
 
     def take_over(self) -> None:
         if self._making is not None and self._making.done():
@@ -81,7 +82,7 @@ async def _beside(bed: Bed, path: Floats, pace_s: float) -> Trial:
     """Ticks along a path, one after another, re-centring on."""
     pool = await bed.enter(_thread())
     loaded, full = Loaded(bed), bed.full_pass
-    recentring = Recentring(loaded.engine, pool)
+    recentring = Beside(loaded.engine, pool)
 
     def tick(round_: int) -> None:
         recentring.take_over()

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from copy import copy
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from keeper.risk.certificate import Exposure, owed, weighted
-from keeper.risk.factors import Floats
+from keeper.risk.certificate import Exposure, owed, spread, weighted
+from keeper.risk.factors import Factors, Floats
 from keeper.risk.layer import Rows
 
 Bools = NDArray[np.bool_]
@@ -19,6 +20,9 @@ Decide = Callable[[Rows], Bools]
 
 CACHED = 1 << 19
 """Places evaluated at a time."""
+
+GROWTH = 16
+"""Room for one in so many more rows."""
 
 ROOM = 1 << 14
 """Places there is room for from the start."""
@@ -94,6 +98,20 @@ class Block:
             array[..., : len(at)] = array.take(at, -1)
         self.count = len(at)
 
+    def snapshot(self) -> Block:
+        """The same rows, as many as there are now, in the same memory: growing makes new arrays."""
+        found = copy(self)
+        found._gathered, found._low = np.zeros(0), np.zeros(0)
+        return found
+
+    def sorted(self, order: Places) -> Block:
+        """A copy in which the rows of these places lie in this order."""
+        found = Block(self.width)
+        found.reserve(len(order) + len(order) // GROWTH)
+        for start in range(0, len(order), CACHED):
+            found.append(self.take(order[start : start + CACHED]))
+        return found
+
     def take(self, at: NDArray[np.int32] | Places) -> Exposure:
         """A copy of the rows in these places."""
         return Exposure(*(getattr(self, name).take(at, -1) for name in _ARRAYS))
@@ -116,14 +134,14 @@ class Block:
         np.add(low, self.constant[start:stop], out=low)
         return low
 
-    def matters(self, at: Places, low: Floats, value: Floats, width: Floats, decide: Decide) -> Bools:
+    def matters(self, at: Places, low: Floats, now: Factors, decide: Decide) -> Bools:
         """Of the rows in these places, which have lower bounds below zero: are they liquidatable, and do they owe enough to pay?"""
         weight, column = self.weight.take(at, 1), self.column.take(at, 1)
-        found: Bools = ~(owed(weight, value, column) < np.append(value, -np.inf).take(self.floor.take(at)))
+        found: Bools = ~(owed(weight, now.value, column) < np.append(now.value, -np.inf).take(self.floor.take(at)))
         paying = np.flatnonzero(found)
         if len(paying) < len(at):
             at, low, weight, column = at.take(paying), low.take(paying), weight.take(paying, 1), column.take(paying, 1)
-        below = low + self.slack.take(at) + weighted(np.abs(weight), width, column) < 0.0
+        below = low + self.slack.take(at) + spread(weight, now, column) < 0.0
         open_ = np.flatnonzero(~below)
         if len(open_):
             below[open_] = decide(self.row.take(at.take(open_)))

@@ -15,14 +15,14 @@ What is none of these has no certificate and stays under observation. Everything
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
-from keeper.risk.factors import Floats
+from keeper.risk.factors import Factors, Floats
 from keeper.risk.layer import Layer, Rows
-from keeper.risk.yardstick import Doomed, Netted, Plain, Reference, Yardstick, relative_scales
+from keeper.risk.yardstick import GROWN, Reference, Yardstick, relative_scales
 
 FLOAT_ERROR = 1e-12
 """Of the sum of a row's terms: far more than adding them up can lose."""
@@ -47,12 +47,17 @@ class Exposure:
         arrays = (self.row, self.column, self.weight, self.constant, self.slack, self.floor)
         return Exposure(*(array.take(index, -1) for array in arrays))  # type: ignore[arg-type]  # as they came
 
+    def among(self, columns: int) -> Exposure:
+        """The same, but that factors beyond so many become the last of them."""
+        column, floor = np.minimum(self.column, columns - 1), np.minimum(self.floor, np.int32(columns - 1))
+        return replace(self, column=column, floor=floor)
+
 
 @dataclass(frozen=True, slots=True)
 class Certified:
-    """`layers` hold a certificate of every row but those of `open`: that it is in the set for those of `doomed`, else that it is not."""
+    """`layer` holds a certificate of every row but those of `open`: that it is in the set for those of `doomed`, else that it is not."""
 
-    layers: tuple[Layer, ...]
+    layer: Layer
     doomed: Rows
     open: Rows
 
@@ -66,6 +71,11 @@ class _Entries:
     row: Rows
 
     @classmethod
+    def joined(cls, parts: Iterable[_Entries]) -> _Entries:
+        found = [cls(np.zeros(0, np.int32), np.zeros(0), np.zeros(0, np.int32)), *parts]
+        return cls(*(np.concatenate([getattr(part, name) for part in found]) for name in ("lists", "distance", "row")))
+
+    @classmethod
     def of(cls, lists: NDArray[np.int64], distance: Floats, row: Rows) -> _Entries:
         """`lists` [k, n]: where each row is listed; -1: nowhere."""
         listed = lists >= 0
@@ -75,11 +85,9 @@ class _Entries:
 
 @dataclass(frozen=True, slots=True)
 class _Part:
-    """Some rows' entries by the yardstick that measures them, and the rows without any."""
+    """Some rows' entries, and the rows that are in the set for certain, and those without any."""
 
-    plain: tuple[_Entries, ...]
-    netted: tuple[_Entries, ...]
-    doomed: tuple[_Entries, ...]
+    entries: _Entries
     inside: Rows
     opened: Rows
 
@@ -100,32 +108,28 @@ def owed(weight: Floats, value: Floats, column: NDArray[np.intp]) -> Floats:
     return found
 
 
+def spread(weight: Floats, of: Factors | Reference, column: NDArray[np.intp]) -> Floats:
+    """What rows leave out for the widths and slacks of their factors: [W, n] weights and columns to [n]."""
+    found: Floats = weighted(np.abs(weight), of.width, column) + of.slack.take(column, mode="clip").sum(axis=0)
+    return found
+
+
 def certify(exposures: Iterable[Exposure], at: Reference) -> Certified:
     """Certificates at the reference for all rows that can have one."""
     with np.errstate(divide="ignore", invalid="ignore"):
         parts = [_certify(exposure, at) for exposure in exposures]
-    layers = (
-        _layer(Plain(at), [entries for part in parts for entries in part.plain]),
-        _layer(Netted(at), [entries for part in parts for entries in part.netted]),
-        _layer(Doomed(at), [entries for part in parts for entries in part.doomed]),
-    )
+    found = _Entries.joined(part.entries for part in parts)
+    layer = Layer(Yardstick(at, found.lists), found.lists, found.distance, found.row)
     inside, opened = (np.concatenate([np.zeros(0, np.int32), *(getattr(part, name) for part in parts)]) for name in ("inside", "opened"))
-    return Certified(tuple(layer for layer in layers if len(layer)), inside, opened)
-
-
-def _layer(yardstick: Yardstick, parts: list[_Entries]) -> Layer:
-    empty = _Entries(np.zeros(0, np.int32), np.zeros(0), np.zeros(0, np.int32))
-    found = [empty, *parts]
-    lists, distance, row = (np.concatenate([getattr(part, name) for part in found]) for name in ("lists", "distance", "row"))
-    return Layer(yardstick, lists, distance, row)
+    return Certified(layer, inside, opened)
 
 
 def _certify(exposure: Exposure, at: Reference) -> _Part:
     low, error = _surplus(exposure, at)
     safe = low > error
-    plain, netted = _safe(exposure.take(np.flatnonzero(safe)), (low - error)[safe], at)
-    parked, doomed, inside, opened = _unsafe(exposure.take(np.flatnonzero(~safe)), at)
-    return _Part((plain, parked), (netted,), (doomed,), inside, opened)
+    held = _safe(exposure.take(np.flatnonzero(safe)), (low - error)[safe], at)
+    rest, inside, opened = _unsafe(exposure.take(np.flatnonzero(~safe)), at)
+    return _Part(_Entries.joined((*held, *rest)), inside, opened)
 
 
 def _surplus(exposure: Exposure, at: Reference) -> tuple[Floats, Floats]:
@@ -183,43 +187,43 @@ def _netted(exposure: Exposure, family: NDArray[np.int32], surplus: Floats, at: 
     reach = (np.abs(together) * scales).sum(axis=0) + (np.abs(worth) * apart[exposure.column]).sum(axis=0)
     usable = ((exposure.weight == 0.0) | (at.value[exposure.column] > 0.0)).all(axis=0)
     families, size = at.families, len(at.value)
-    of_family = np.where(together > 0.0, family, family + families)
-    of_factor = 2 * families + np.where(worth > 0.0, exposure.column, exposure.column + size)
+    of_family = at.netted + np.where(together > 0.0, family, family + families)
+    of_factor = at.netted + 2 * families + np.where(worth > 0.0, exposure.column, exposure.column + size)
     of_family = np.where(together == 0.0, -1, of_family)
     of_factor = np.where(worth == 0.0, -1, of_factor)
     return np.where(usable, surplus / reach, -np.inf), np.concatenate((of_family, of_factor))
 
 
-def _unsafe(exposure: Exposure, at: Reference) -> tuple[_Entries, _Entries, Rows, Rows]:
-    """(parked, doomed, the rows that are doomed, those that are neither)"""
+def _unsafe(exposure: Exposure, at: Reference) -> tuple[tuple[_Entries, _Entries], Rows, Rows]:
+    """(of the parked and the doomed, the rows that are doomed, those that are neither)"""
     low, error = _surplus(exposure, at)
     floor = np.append(at.value, -np.inf)[exposure.floor]
     error += FLOAT_ERROR * np.abs(np.where(exposure.floor < 0, 0.0, floor))
     above = owed(exposure.weight, at.value, exposure.column) - floor
     reach = np.append(at.scale, 1.0)[exposure.floor] + owed(exposure.weight, at.scale, exposure.column)
-    below = -(low + exposure.slack + weighted(np.abs(exposure.weight), at.width, exposure.column)) - error
+    grown = (GROWN - 1.0) * at.slack.take(exposure.column).sum(axis=0)
+    below = -(low + exposure.slack + spread(exposure.weight, at, exposure.column) + grown) - error
     apart = below / weighted(np.abs(exposure.weight), at.scale, exposure.column)
     parked = np.flatnonzero(-above > error)
     doomed = np.flatnonzero((above > error) & (below > 0.0))
-    lists_parked, lists_doomed = _parked_lists(exposure.take(parked), len(at.value)), _doomed_lists(exposure.take(doomed), len(at.value))
-    return (
+    lists_parked, lists_doomed = _parked_lists(exposure.take(parked), len(at.value)), _doomed_lists(exposure.take(doomed), at)
+    entries = (
         _Entries.of(lists_parked, ((-above - error) / reach)[parked], exposure.row[parked]),
         _Entries.of(lists_doomed, np.minimum(apart, (above - error) / reach)[doomed], exposure.row[doomed]),
-        exposure.row[doomed],
-        np.delete(exposure.row, np.concatenate((parked, doomed))),
     )
+    return entries, exposure.row[doomed], np.delete(exposure.row, np.concatenate((parked, doomed)))
 
 
 def _parked_lists(exposure: Exposure, size: int) -> NDArray[np.int64]:
-    """What is owed may rise, and the least that pays fall. In the lists of `Plain`."""
+    """What is owed may rise, and the least that pays fall."""
     rises = np.where(exposure.weight < 0.0, exposure.column + size, -1)
     return np.concatenate((rises, exposure.floor[None, :].astype(np.int64)))
 
 
-def _doomed_lists(exposure: Exposure, size: int) -> NDArray[np.int64]:
+def _doomed_lists(exposure: Exposure, at: Reference) -> NDArray[np.int64]:
     """The least that is owed may fall, the most that secures it rise; or what is owed fall and the least that pays rise."""
-    owes, holds = exposure.weight < 0.0, exposure.weight > 0.0
-    frees = np.where(owes, exposure.column + 2 * size, np.where(holds, exposure.column + 3 * size, -1))
+    size, owes, holds = len(at.value), exposure.weight < 0.0, exposure.weight > 0.0
+    frees = np.where(owes, exposure.column + at.widened, np.where(holds, exposure.column + at.widened + size, -1))
     falls = np.where(owes, exposure.column, -1)
     floor = np.where(exposure.floor < 0, -1, exposure.floor.astype(np.int64) + size)
     return np.concatenate((frees, falls, floor[None, :]))

@@ -8,19 +8,17 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from keeper.risk.factors import Factors
-from keeper.risk.layer import Rows
-from keeper.risk.shelf import Change, Decide, Recentring, Scope, Shelf, Tags
+from keeper.risk.layer import Layer, Rows
+from keeper.risk.recentring import ROW, SHIFT, Recentring
+from keeper.risk.shelf import Change, Decide, Shelf, Tags
 from keeper.types import Factor, Quote, Row, RowBlock
 
-WIDTHS = (2, 4, 8, 16, 64, 256)
-SHIFT = 28
-"""Bits of a handle that are the row's number."""
+WIDTHS = (2, 3, 4, 8, 16, 64, 256)
 
 LAYERS = 9
 """More of them make ticks slower than making one of them."""
@@ -30,22 +28,9 @@ WATCHED = 2048
 
 REST = 64
 
-_ROW = (1 << SHIFT) - 1
 _WIDTHS = np.array(WIDTHS)
 
 Family = Callable[[Factor], str | None]
-
-
-@dataclass(frozen=True, slots=True)
-class Work:
-    """A re-centring of one shelf, to be run off the hot path and adopted on it."""
-
-    shelf: int
-    recentring: Recentring
-
-    def run(self) -> Work:
-        self.recentring.run()
-        return self
 
 
 class Engine:
@@ -55,11 +40,16 @@ class Engine:
         self.factors = Factors()
         self._family = family
         self._shelves = tuple(Shelf(width) for width in WIDTHS)
-        self._calm = [0] * len(WIDTHS)
+        self._layers: list[Layer] = []
+        self._old: list[Layer] = []
+        """That of the last re-centring of everything."""
+        self._made = 0
+        """Layers so far."""
+        self._calm = 0
         """Rows that stayed watched after the last re-centring: less and less of a measure as time goes by."""
-        self._rest = [0] * len(WIDTHS)
-        """Ticks to wait before a shelf that certificates did not calm gets new ones."""
-        self._work: Work | None = None
+        self._rest = 0
+        """Ticks to wait before rows that certificates did not calm get new ones."""
+        self._work: Recentring | None = None
 
     def __len__(self) -> int:
         return sum(map(len, self._shelves))
@@ -67,7 +57,7 @@ class Engine:
     @property
     def watched(self) -> int:
         """Rows that every tick evaluates."""
-        return sum(shelf.used if shelf.flooded else shelf.watched for shelf in self._shelves)
+        return sum(map(len, (shelf.observed() for shelf in self._shelves)))
 
     # --- edits
 
@@ -81,7 +71,7 @@ class Engine:
         if handle is not None and handle >> SHIFT != shelf:
             self.drop(handle)
             handle = None
-        number = None if handle is None else handle & _ROW
+        number = None if handle is None else handle & ROW
         return shelf << SHIFT | self._shelves[shelf].put(number, columns, weights, row.constant, row.slack, least, box, tag)
 
     def put_many(self, handles: Rows, block: RowBlock, floor: Factor | None = None, tag: Tags | None = None) -> Rows:
@@ -89,7 +79,7 @@ class Engine:
         least = np.int32(-1 if floor is None else self.column(floor))
         columns, tag = self._columns(block), block.slot.astype(np.int64) if tag is None else tag
         shelf_of = _shelves(block.weight)
-        kept = np.where(handles >> SHIFT == shelf_of, handles & _ROW, -1)
+        kept = np.where(handles >> SHIFT == shelf_of, handles & ROW, -1)
         for outgrown in handles[(handles >= 0) & (kept < 0)].tolist():
             self.drop(outgrown)
         found = np.empty(len(handles), np.int32)
@@ -106,7 +96,7 @@ class Engine:
             shelf.watch_put()
 
     def drop(self, handle: int) -> None:
-        self._shelves[handle >> SHIFT].drop(handle & _ROW)
+        self._shelves[handle >> SHIFT].drop(handle & ROW)
 
     def fill(self, block: RowBlock, floor: Factor | None = None, tag: Tags | None = None) -> NDArray[np.int32]:
         """Add many rows; returns their handles, in order."""
@@ -143,14 +133,28 @@ class Engine:
 
     def tick(self, decide: Decide) -> Change:
         """What the factors' values, and the edits, have changed since the last tick. `decide`: the integers, for rows too close to call."""
-        self._rest = [max(ticks - 1, 0) for ticks in self._rest]
-        self._calm = [rows - rows // REST for rows in self._calm]
-        changes = [(number, self._tick(number, decide)) for number, shelf in enumerate(self._shelves) if shelf.used]
+        self._rest = max(self._rest - 1, 0)
+        self._calm -= self._calm // REST
+        for shelf in self._shelves:
+            shelf.watch_put()
+        self._sweep()
+        changes = [(number, self._look(number, decide)) for number, shelf in enumerate(self._shelves) if shelf.used]
         return Change(_handles((n, change.entered) for n, change in changes), _handles((n, change.left) for n, change in changes))
 
-    def _tick(self, number: int, decide: Decide) -> Change:
+    def _sweep(self) -> None:
+        """Look from now on at the rows whose certificates are used up."""
+        swept = [(layer.number, rows) for layer in self._layers for rows in layer.sweep(self.factors)]
+        if not swept:
+            return
+        handles = np.concatenate([rows for _, rows in swept])
+        layers = np.repeat(np.array([number for number, _ in swept], np.int32), [len(rows) for _, rows in swept])
+        for number, shelf in enumerate(self._shelves):
+            if shelf.used and len(at := np.flatnonzero(handles >> SHIFT == number)):
+                shelf.observe(handles.take(at) & np.int32(ROW), layers.take(at))
+
+    def _look(self, number: int, decide: Decide) -> Change:
         high = np.int32(number << SHIFT)
-        return self._shelves[number].tick(self.factors.value, self.factors.width, lambda rows: decide(rows | high))
+        return self._shelves[number].look(self.factors, lambda rows: decide(rows | high))
 
     def tags(self, handles: Rows) -> NDArray[np.int64]:
         """Whose rows these are."""
@@ -158,7 +162,7 @@ class Engine:
         shelf_of = handles >> SHIFT
         for number in np.unique(shelf_of):
             at = np.flatnonzero(shelf_of == number)
-            found[at] = self._shelves[number].tag[handles[at] & _ROW]
+            found[at] = self._shelves[number].tag[handles[at] & ROW]
         return found
 
     def inside(self) -> Rows:
@@ -181,43 +185,55 @@ class Engine:
 
     # --- re-centring
 
-    def work(self, everything: bool = False) -> Work | None:
+    def work(self, everything: bool = False) -> Recentring | None:
         """The next re-centring worth making, None while there is none or one is under way."""
-        if self._work:
+        if self._work or not any(shelf.used for shelf in self._shelves):
             return None
         for shelf in self._shelves:
             shelf.settle()
-        for number, shelf in enumerate(self._shelves):
-            scope = "all" if everything and shelf.used else self._scope(number, shelf)
-            if scope and not self._rest[number]:
-                self._work = Work(number, shelf.recentring(self.factors, scope))
-                return self._work
-        return None
+        replaced = self._layers if everything else self._outworn()
+        if replaced is None or self._rest:
+            return None
+        self._work = self._begin(replaced)
+        return self._work
 
-    def _scope(self, number: int, shelf: Shelf) -> Scope | None:
-        """The least that makes the next ticks fast again."""
-        if shelf.flooded or (shelf.young > shelf.used and shelf.used > WATCHED):
-            return "all"
-        if shelf.layers > LAYERS:
-            return "young"
-        return "watched" if shelf.watched > 2 * self._calm[number] + WATCHED else None
+    def _outworn(self) -> list[Layer] | None:
+        """The least to be replaced that makes the next ticks fast again; None: they are."""
+        young, used = [layer for layer in self._layers if layer not in self._old], sum(shelf.used for shelf in self._shelves)
+        if any(shelf.flooded for shelf in self._shelves) or sum(map(len, young)) > used > WATCHED:
+            return self._layers
+        if len(young) >= LAYERS:
+            return young
+        return [] if self.watched > 2 * self._calm + WATCHED else None
 
-    def adopt(self, work: Work) -> None:
+    def _begin(self, replaced: list[Layer]) -> Recentring:
+        """Certificates of all rows, if all layers are replaced, else of those in these layers and of those observed."""
+        used = [(number, shelf) for number, shelf in enumerate(self._shelves) if shelf.used]
+        observed = None if replaced is self._layers else {number: shelf.observed() for number, shelf in used}
+        return Recentring({number: shelf.begin() for number, shelf in used}, observed, self.factors, tuple(replaced))
+
+    def adopt(self, work: Recentring) -> None:
         """Trust what was certified, unless this is not the work under way: another engine's, or overtaken by `recentre`."""
         if work is not self._work:
             return
+        if work.layer is None:
+            raise RuntimeError("a re-centring must be run before it is adopted")
         self._work = None
-        shelf = self._shelves[work.shelf]
-        shelf.adopt(work.recentring, self.factors)
-        self._calm[work.shelf] = shelf.watched
-        self._rest[work.shelf] = REST if shelf.flooded else 0
+        self._made += 1
+        work.layer.number = self._made
+        self._layers = [layer for layer in self._layers if layer not in work.replaced] + [work.layer] * bool(len(work.layer))
+        if work.everything:
+            self._old = self._layers
+        for number, verdict in work.verdicts.items():
+            self._shelves[number].trust(verdict, self._made)
+        self._sweep()
+        self._calm = self.watched
+        self._rest = REST if any(shelf.flooded for shelf in self._shelves) else 0
 
     def recentre(self) -> None:
         """All of it, here and now."""
-        for number, shelf in enumerate(self._shelves):
-            if shelf.used:
-                self._work = Work(number, shelf.recentring(self.factors, "all"))
-                self.adopt(self._work.run())
+        self._work = self._begin(self._layers)
+        self.adopt(self._work.run())
 
 
 def _handles(parts: Iterable[tuple[int, Rows]]) -> Rows:
@@ -239,4 +255,4 @@ def _packed(column: NDArray[np.intp], weight: NDArray[np.float64], width: int) -
     return np.take_along_axis(column, order, axis=1), np.take_along_axis(weight, order, axis=1)
 
 
-__all__ = ["Change", "Decide", "Engine", "Work"]
+__all__ = ["Change", "Decide", "Engine", "Recentring"]

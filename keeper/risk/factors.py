@@ -1,6 +1,6 @@
 """The factor vector of a chain: every number that moves accounts without their acting, with the yardsticks their moves are measured by.
 
-Values are floats in the market's unit; how far a factor may be trusted to lie beyond its value is its `width` (see `types.Quote`).
+Values are floats in the market's unit; what rows leave out of a factor's worth are its `width` and `slack` (see `types.Quote`).
 """
 
 from __future__ import annotations
@@ -37,6 +37,7 @@ class Factors:
         self.names: list[Factor] = []
         self.value: Floats = np.zeros(0)
         self.width: Floats = np.zeros(0)
+        self.slack: Floats = np.zeros(0)
         self.scale: Floats = np.zeros(0)
         """Relative to the value; absolute for a factor in `steps`."""
         self.step: Floats = np.zeros(0)
@@ -62,15 +63,17 @@ class Factors:
         number = -1 if family is None else self._family.setdefault(family, len(self._family))
         self.value = np.append(self.value, np.nan)
         self.width = np.append(self.width, 0.0)
+        self.slack = np.append(self.slack, 0.0)
         self.scale = np.append(self.scale, PRIOR)
         self.step = np.append(self.step, step)
         self.family = np.append(self.family, np.int32(number))
         return column
 
     def set(self, quotes: Iterable[tuple[int, Quote]]) -> None:
-        for column, (value, width) in quotes:
+        for column, (value, width, slack) in quotes:
             self.value[column] = value
             self.width[column] = width
+            self.slack[column] = slack
 
     def scales(self) -> Floats:
         """How far each factor is expected to move, in its own units. Positive, whatever the values are."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from keeper.risk.factors import Floats
+from keeper.risk.factors import Factors, Floats
 from keeper.risk.yardstick import Yardstick
 
 Rows = NDArray[np.int32]
@@ -28,6 +28,8 @@ class Layer:
     def __init__(self, yardstick: Yardstick, lists: NDArray[np.int32], distance: Floats, row: Rows) -> None:
         count = yardstick.lists
         self._yardstick = yardstick
+        self.number = 0
+        """By which its rows know it; 0: none rely on it."""
         start = lists * APART
         key = np.maximum(np.nextafter(start + np.minimum(distance * TOWARDS_LOOK, FARTHEST), 0.0), start)  # never past the distance itself
         order = np.argsort(key)
@@ -47,9 +49,9 @@ class Layer:
             [np.zeros(0, np.int32), *(self._row[at:end] for at, end in zip(self._at, self._end, strict=True) if at < end)]
         )
 
-    def sweep(self, value: Floats, width: Floats) -> list[Rows]:
-        """The rows whose certificates these factor values have used up since the last look. A move that is not a number uses up all."""
-        moves = self._yardstick.moves(value, width)
+    def sweep(self, now: Factors) -> list[Rows]:
+        """The rows whose certificates the factors have used up since the last look. A move that is not a number uses up all."""
+        moves = self._yardstick.moves(now)
         found = np.flatnonzero(~(moves < self._next) & self._left)
         return self._advance(found, moves.take(found)) if len(found) else []
 

@@ -1,40 +1,37 @@
-"""Rows of one width and what is known of them: which are liquidatable, which are certified to stay as they are, which are watched.
+"""Rows of one width: which are liquidatable, which are watched, and where each lies.
 
-Every row is watched, or some layer holds a certificate that was made after its last edit and is not used up. So a tick evaluates the
-watched rows and those whose certificates it uses up, and the set is what a look at every row would give.
+Every row is watched, or some layer of certificates vouches for it. So a look at the watched rows, and at those that lie where certificates
+were used up by the thousand, finds what a look at every row would.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from copy import copy
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
 
-from keeper.risk.block import Block, Decide
-from keeper.risk.certificate import Certified, Exposure, certify
+from keeper.risk.block import CACHED, Block, Bools, Decide, Places
+from keeper.risk.certificate import Exposure
 from keeper.risk.factors import Factors, Floats
-from keeper.risk.layer import Layer, Rows
-from keeper.risk.yardstick import Reference
-
-PART = 1 << 16
-"""Rows certified at a time: bounds how long one call into numpy can hold what a tick waits for."""
+from keeper.risk.layer import Rows
 
 FLOOD = 48
-"""When a tick uses up the certificates of more than one in so many rows, looking at everything is faster than picking."""
+"""When a tick uses up the certificates of more than one in so many rows, looking where they lie is faster than picking them."""
 
 FULL = 3
 """So it is when more than one in so many would be watched."""
 
 FEW = 4096
 
-Tags = NDArray[np.int64]
+PAGE = 12
+"""Bits of a place that are within its page: what lies together is looked at together."""
 
-Scope = Literal["watched", "young", "all"]
-"""Which rows get new certificates: those watched, also those certified since all were, or all."""
+_BY_ROW = ("tag", "_at", "_inside", "_voucher", "_place")
+
+Tags = NDArray[np.int64]
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,19 +51,22 @@ class Shelf:
     def __init__(self, width: int) -> None:
         self.width = width
         self._all = Block(width)
+        self._at: Rows = np.zeros(0, np.int32)
+        """Where a row lies."""
         self._free: list[int] = []
         self.tag: Tags = np.zeros(0, np.int64)
         """Whose row it is, in the owner's own numbers."""
-        self._inside: NDArray[np.bool_] = np.zeros(0, np.bool_)
+        self._inside: Bools = np.zeros(0, np.bool_)
+        """By where they lie: which rows are in the set."""
+        self._voucher: Rows = np.zeros(0, np.int32)
+        """The number of the layer that holds a row's certificate; 0: it has none, and is watched or in a flood."""
         self._place: NDArray[np.int32] = np.zeros(0, np.int32)
         """Where a row is among the watched, plus 1; 0: it is not."""
-        self._boxes: dict[int, tuple[NDArray[np.intp], Floats, Floats]] = {}
+        self._boxes: dict[int, tuple[Places, Floats, Floats]] = {}
         self._watched = Block(width)
-        self._layers: list[Layer] = []
-        self._old: list[Layer] = []
-        """Those of the last re-centring of everything."""
         self._flood: list[Rows] = []
-        """Rows without certificate that are not watched yet: until they are, every tick looks at all."""
+        """Rows without certificate that are not watched: until they are, every tick looks at the pages where they lie."""
+        self._pages: Bools = np.zeros(0, np.bool_)
         self._put: list[int] = []
         """Rows put since the last look: not among the watched yet, or as they were."""
         self._edited: list[int] | None = None
@@ -84,17 +84,7 @@ class Shelf:
         return self._watched.count
 
     @property
-    def layers(self) -> int:
-        return len(self._layers)
-
-    @property
-    def young(self) -> int:
-        """Entries in the layers made since all rows were certified."""
-        return sum(len(layer) for layer in self._layers if layer not in self._old)
-
-    @property
     def flooded(self) -> bool:
-        """Every tick looks at everything."""
         return bool(self._flood)
 
     # --- edits
@@ -112,7 +102,7 @@ class Shelf:
     ) -> int:
         """Set a row, a new one if none is given. It is watched from now on."""
         row = self._new() if row is None else row
-        self._all.set(row, columns, weights, constant, slack, floor)
+        self._all.set(self._at.item(row), columns, weights, constant, slack, floor)
         self.tag[row] = tag
         if self._boxes:
             self._boxes.pop(row, None)
@@ -130,7 +120,7 @@ class Shelf:
         for boxed in self._boxes.keys() & set(rows) if self._boxes else ():
             del self._boxes[boxed]
         row = np.array(rows, np.int32)
-        self._all.replace(row, Exposure(row, *self._wide(column, weight), constant, slack, np.full(len(row), floor)))
+        self._all.replace(self._at.take(row), Exposure(row, *self._wide(column, weight), constant, slack, np.full(len(row), floor)))
         self.tag[row] = tag
         self._put += rows
         return row
@@ -142,12 +132,11 @@ class Shelf:
 
     def fill(self, column: NDArray[np.intp], weight: Floats, constant: Floats, slack: Floats, floor: NDArray[np.int32], tag: Tags) -> Rows:
         """Add many rows at once, [n, W] columns and weights. They are flooded: certificates should be made next."""
-        first, count = self.used, len(constant)
-        new = np.arange(first, first + count, dtype=np.int32)
-        self._reserve(first + count)
+        new = np.arange(self.used, self.used + len(constant), dtype=np.int32)
+        self._reserve(self.used + len(new))
         self._all.append(Exposure(new, *self._wide(column, weight), constant, slack, floor))
-        self.tag[new] = tag
-        self._flood.append(new)
+        self.tag[new], self._at[new] = tag, new
+        self._drown(new)
         return new
 
     def _wide(self, column: NDArray[np.intp], weight: Floats) -> tuple[NDArray[np.intp], Floats]:
@@ -163,15 +152,15 @@ class Shelf:
         row = self.used
         if row == len(self._place):
             self._reserve(max(64, row + row // 2))
-        self._all.row[row] = row
+        self._all.row[row] = self._at[row] = row
         self._all.count += 1
         return row
 
     def _reserve(self, size: int) -> None:
         self._all.reserve(size)
-        for name in ("tag", "_inside", "_place"):
+        for name, entries in (*((name, size) for name in _BY_ROW), ("_pages", (size >> PAGE) + 1)):
             old = getattr(self, name)
-            setattr(self, name, np.concatenate((old, np.zeros(max(size - len(old), 0), old.dtype))))
+            setattr(self, name, np.concatenate((old, np.zeros(max(entries - len(old), 0), old.dtype))))
 
     def watch_put(self) -> None:
         """Watch the rows put since the last look, all at once."""
@@ -184,67 +173,83 @@ class Shelf:
         place = self._place.take(rows)
         known = np.flatnonzero(place)
         if len(known):
-            self._watched.replace(place.take(known) - 1, self._all.take(rows.take(known)))
+            self._watched.replace(place.take(known) - 1, self._all.take(self._at.take(rows.take(known))))
         self._watch(rows)
 
     def _watch(self, rows: Rows) -> None:
-        """Watch those that are not yet; they may come several times."""
+        """Watch those that are not yet, for they have no certificate; they may come several times."""
+        self._voucher[rows] = 0
         new = rows[self._place.take(rows) == 0]
         if not len(new):
             return
         last = np.arange(1, len(new) + 1, dtype=np.int32)
         self._place[new] = last
         new = new[self._place.take(new) == last]
-        start = self._watched.append(self._all.take(new))
+        start = self._watched.append(self._all.take(self._at.take(new)))
         self._place[new] = np.arange(start + 1, start + 1 + len(new))
 
-    # --- ticks
+    def observe(self, rows: Rows, layers: Rows) -> None:
+        """Look from now on at those of these rows whose certificates, now used up, are in these layers: others have better ones."""
+        rows = rows.take(np.flatnonzero(self._voucher.take(rows) == layers))
+        if self._flood or len(rows) > max(FEW, self.used // FLOOD):
+            self._drown(rows)
+        else:
+            self._watch(rows)
 
-    def tick(self, value: Floats, width: Floats, decide: Decide) -> Change:
-        """Look at what these factor values may have changed."""
+    def _drown(self, rows: Rows) -> None:
+        self._flood.append(rows)
+        self._voucher[rows] = 0
+        self._pages[self._at.take(rows) >> PAGE] = True
+
+    def settle(self) -> None:
+        """End a flood by watching what it left, if that is not too much."""
+        if self._flood and sum(map(len, self._flood)) + self._watched.count <= max(FEW, self.used // FULL):
+            rows, self._flood = np.concatenate(self._flood), []
+            self._pages[:] = False
+            self._watch(rows)
+
+    # --- looking
+
+    def look(self, now: Factors, decide: Decide) -> Change:
+        """What the factors have changed of the rows to be looked at."""
         self.watch_put()
-        self._sweep(value, width)
-        block = self._all if self._flood else self._watched
-        changes = [self._look(block, start, stop, value, width, decide) for start, stop in block.runs()]
-        found = [change for change in changes if change is not _NOTHING] or [_NOTHING]
+        changes = [self._look(self._watched, start, stop, now, decide) for start, stop in self._watched.runs()]
+        if self._flood:
+            changes += [self._look(self._all, start, stop, now, decide) for start, stop in self._flooded()]
+        found = [change for change in changes if change is not _NOTHING]
+        if len(found) < 2:
+            return found[0] if found else _NOTHING
         return Change(*(np.concatenate([getattr(change, name) for change in found]) for name in ("entered", "left")))
 
-    def _sweep(self, value: Floats, width: Floats) -> None:
-        swept = [rows for layer in self._layers for rows in layer.sweep(value, width)]
-        if self._flood or sum(map(len, swept)) > max(FEW, self.used // FLOOD):
-            self._flood += swept
-        elif swept:
-            self._watch(np.concatenate(swept))
+    def _flooded(self) -> Iterator[tuple[int, int]]:
+        """The flooded pages, those that lie side by side in one."""
+        turns = np.flatnonzero(np.diff(self._pages, prepend=False, append=False)).tolist()
+        for first, last in zip(turns[::2], turns[1::2], strict=True):
+            stop = min(last << PAGE, self.used)
+            yield from pairwise([*range(first << PAGE, stop, max(CACHED // self.width, 1)), stop])
 
-    def settle(self) -> bool:
-        """End a flood by watching what it left, if that is not too much; tells whether there is none any more."""
-        if self._flood and sum(map(len, self._flood)) + self._watched.count <= max(FEW, self.used // FULL):
-            self._watch(np.concatenate(self._flood))
-            self._flood = []
-        return not self._flood
-
-    def _look(self, block: Block, start: int, stop: int, value: Floats, width: Floats, decide: Decide) -> Change:
+    def _look(self, block: Block, start: int, stop: int, now: Factors, decide: Decide) -> Change:
         """Only below zero can it be liquidatable; below zero with all that rounding may add it is; in between the integers say. A row that
         owes less than what pays counts as outside."""
-        rows, safe = block.row[start:stop], (low := block.bounds(start, stop, value)) >= 0.0
-        inside = self._inside[start:stop] if block is self._all else self._inside.take(rows)
+        rows, safe = block.row[start:stop], (low := block.bounds(start, stop, now.value)) >= 0.0
+        inside = self._inside[start:stop] if block is self._all else self._inside.take(self._at.take(rows))
         known = np.flatnonzero(inside)
         if not len(known) and safe.all():
             return _NOTHING
         doubtful = np.flatnonzero(~safe)
         suspects, was = rows.take(doubtful), inside.take(doubtful)
-        now = block.matters(doubtful + start, low.take(doubtful), value, width, decide)
+        due = block.matters(doubtful + start, low.take(doubtful), now, decide)
         recovered = rows.take(known[safe.take(known)])
-        change = Change(suspects[now & ~was], np.concatenate((suspects[was & ~now], recovered)))
-        self._inside[change.entered] = True
-        self._inside[change.left] = False
+        change = Change(suspects[due & ~was], np.concatenate((suspects[was & ~due], recovered)))
+        self._inside[self._at.take(change.entered)] = True
+        self._inside[self._at.take(change.left)] = False
         return change
 
     # --- questions
 
     def inside(self) -> Rows:
         """Every row that is liquidatable and pays, as of the last tick."""
-        return np.flatnonzero(self._inside[: self.used]).astype(np.int32)
+        return self._all.row.take(np.flatnonzero(self._inside[: self.used]))
 
     def outdated(self, value: Floats) -> list[int]:
         """Rows whose factors have left the box in which they hold."""
@@ -255,80 +260,84 @@ class Shelf:
         far = np.concatenate([self._all.distances(start, stop, value, scale) for start, stop in self._all.runs()])
         near = np.argpartition(far, min(count, len(far) - 1))[:count]
         near = near[np.isfinite(far[near])]
-        return near.astype(np.int32), far[near]
+        return self._all.row.take(near), far[near]
 
     # --- certificates
 
-    def recentring(self, factors: Factors, scope: Scope) -> Recentring:
-        """The work of making certificates at the current factors; to be run anywhere, then adopted. One at a time."""
+    def observed(self) -> Rows:
+        """Whom every tick looks at for want of a certificate."""
         self.watch_put()
-        boxed = np.fromiter(self._boxes, np.int32, len(self._boxes))
-        replaced = {"watched": [], "young": [layer for layer in self._layers if layer not in self._old], "all": self._layers}[scope]
-        rows = [] if scope == "all" else [self._watched.rows.copy(), *(layer.rest() for layer in replaced)]
-        self._edited = []
-        return Recentring(self._all, self.used, rows, boxed, Reference.of(factors), tuple(replaced))
+        found: Rows = np.concatenate((self._watched.rows, *self._flood))
+        return found
 
-    def adopt(self, done: Recentring, factors: Factors) -> None:
-        """Trust the new certificates, except of rows edited since the work began, and of those that the last look saw otherwise: what was
-        edited since has to enter or leave first."""
-        if done.certified is None:
-            raise RuntimeError("a re-centring must be run before it is adopted")
+    def begin(self) -> Snapshot:
+        """The rows as they are, of which certificates are to be made: edits are noted from now on."""
+        self.watch_put()
+        self._edited = []
+        lying = Lying(self._all.snapshot(), self._at[: self.used])
+        return Snapshot(lying, self._voucher, np.fromiter(self._boxes, np.int32, len(self._boxes)))
+
+    def trust(self, verdict: Verdict, layer: int) -> None:
+        """Rely on the certificates in this layer, except those of rows edited since they were begun, and of those that the last look saw
+        otherwise: what was edited since has to enter or leave first."""
         self.watch_put()
         edited, self._edited = np.array(self._edited or (), np.int32), None
-        self._layers = [layer for layer in self._layers if layer not in done.replaced] + list(done.certified.layers)
-        if done.everything:
-            self._old, self._flood = self._layers, []
-            edited = np.concatenate((edited, np.arange(done.used, self.used, dtype=np.int32)))
-        edited = np.concatenate((edited, np.flatnonzero(done.trusted & (done.inside != self._inside[: done.used])).astype(np.int32)))
-        trusted = np.concatenate((done.trusted, np.zeros(self.used - done.used, np.bool_)))
-        trusted[edited] = False
-        self._release(trusted)
-        self._watch(np.concatenate((done.certified.open, edited)))
-        self._sweep(factors.value, factors.width)
+        if verdict.lying is not None:
+            edited = np.concatenate((edited, np.arange(verdict.lying.rows.count, self.used, dtype=np.int32)))
+            self._lay_out(verdict.lying, edited)
+        self._voucher[verdict.rows] = layer
+        wrong = verdict.rows[verdict.inside != self._inside.take(self._at.take(verdict.rows))]
+        without = np.concatenate((verdict.open, edited, wrong))
+        self._voucher[without] = 0
+        self._release()
+        self._watch(without)
 
-    def _release(self, trusted: NDArray[np.bool_]) -> None:
-        """Watch these rows no longer."""
+    def _lay_out(self, lying: Lying, edited: Rows) -> None:
+        """Let the rows lie as in this copy of them, made before these were edited or came. Ends a flood."""
+        count, inside = lying.rows.count, self.inside()
+        known = edited[edited < count]
+        lying.rows.append(self._all.take(np.arange(count, self.used)))
+        lying.rows.replace(lying.at.take(known), self._all.take(self._at.take(known)))
+        self._all, self._at = lying.rows, np.concatenate((lying.at, self._at[count:]))
+        self._inside = np.zeros_like(self._inside)
+        self._inside[self._at.take(inside)] = True
+        self._flood, self._pages = [], np.zeros_like(self._pages)
+
+    def _release(self) -> None:
+        """Watch no longer what has a certificate."""
         rows = self._watched.rows
-        kept = np.flatnonzero(~trusted.take(rows))
+        kept = np.flatnonzero(self._voucher.take(rows) == 0)
         self._place[rows] = 0
         self._watched.keep(kept)
         self._place[self._watched.rows] = np.arange(1, len(kept) + 1)
 
 
-class Recentring:
-    """Certificates in the making. Reads rows that may be edited meanwhile: those are not trusted."""
+@dataclass(frozen=True, slots=True)
+class Lying:
+    """Rows, and where each lies. They may be edited while they are looked at, but do not move."""
 
-    def __init__(self, rows: Block, used: int, chosen: Sequence[Rows], boxed: Rows, at: Reference, replaced: tuple[Layer, ...]) -> None:
-        self._rows = copy(rows)  # its arrays as they are now: growing makes new ones
-        self.used, self.everything, self.replaced = used, not chosen, replaced
-        self._chosen, self._boxed, self._at = chosen, boxed, at
-        self.certified: Certified | None = None
-        self.trusted: NDArray[np.bool_] = np.zeros(0, np.bool_)
-        """By row: has a certificate."""
-        self.inside: NDArray[np.bool_] = np.zeros(0, np.bool_)
-        """By row: the certificate says that it is in the set."""
-
-    def run(self) -> Recentring:
-        self.trusted, self.inside = np.zeros(self.used, np.bool_), np.zeros(self.used, np.bool_)
-        for rows in self._chosen:
-            self.trusted[rows] = True
-        if self.everything:
-            self.trusted[:] = True
-        all_ = np.flatnonzero(self.trusted)
-        parts = (all_[start : start + PART] for start in range(0, len(all_), PART))
-        found = certify(map(self._take, parts), self._at)
-        self.inside[found.doomed] = True
-        open_: Rows = np.concatenate((found.open, self._boxed))
-        self.trusted[open_] = False
-        self.certified = Certified(found.layers, found.doomed, open_)
-        return self
-
-    def _take(self, part: NDArray[np.intp]) -> Exposure:
-        """Rows edited meanwhile may hold factors that came after the reference: any will do, for they are not trusted."""
-        rows, last = self._rows.take(part), len(self._at.value) - 1
-        np.minimum(rows.column, last, out=rows.column)
-        np.minimum(rows.floor, last, out=rows.floor)
-        return rows
+    rows: Block
+    at: Rows
 
 
-__all__ = ["Change", "Decide", "Recentring", "Shelf"]
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """`voucher`: by row, the number of the layer that holds its certificate; `boxed`: rows that may not be relied on."""
+
+    lying: Lying
+    voucher: Rows
+    boxed: Rows
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What a re-centring says of a shelf's `rows`: whether their certificates put them `inside`. `open` are those that have none. `lying`:
+    how all should lie from now on, None: as they do."""
+
+    rows: Rows
+    inside: Bools
+    open: Rows
+    lying: Lying | None
+
+
+__all__ = ["Change", "Decide", "Lying", "Shelf", "Snapshot", "Verdict"]

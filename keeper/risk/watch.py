@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from keeper.ports import ColumnView, Market, View
-from keeper.risk.engine import Engine, Work
+from keeper.risk.engine import Engine, Recentring
 from keeper.risk.layer import Rows
 from keeper.types import Address, Cell, Factor, Health, Landing, Quote, Write
 
@@ -203,11 +203,11 @@ class Watch:
 
     # --- re-centring
 
-    def work(self) -> Work | None:
+    def work(self) -> Recentring | None:
         """The next re-centring that pays; to be run anywhere, then adopted here."""
         return self.engine.work()
 
-    def adopt(self, work: Work) -> None:
+    def adopt(self, work: Recentring) -> None:
         self.engine.adopt(work)
 
 

@@ -1,6 +1,8 @@
 """How far factors have moved since a reference, one number per list of certificates, in scales, adverse moves positive.
 
-Three ways to see a move, each for one kind of certificate (see `certificate.py`).
+The lists of a yardstick, in order: a fall of each factor, a rise of each; both again with the factors' widths, a fall of the least it may
+be and a rise of the most; a fall of each family, a rise of each; a fall and a rise of each factor against its family. What they are for
+says `certificate.py`.
 """
 
 from __future__ import annotations
@@ -12,6 +14,9 @@ from numpy.typing import NDArray
 
 from keeper.risk.factors import RESIDUAL, Factors, Floats
 
+GROWN = 2.0
+"""Certificates reckon with factors' slacks so many times what they are."""
+
 
 @dataclass(frozen=True, slots=True)
 class Reference:
@@ -19,6 +24,7 @@ class Reference:
 
     value: Floats
     width: Floats
+    slack: Floats
     scale: Floats
     relative: Floats  # scale / |value|, 0 where that says nothing
     family: NDArray[np.int32]
@@ -30,71 +36,83 @@ class Reference:
         positive = (value > 0.0) & np.isfinite(value)
         relative = np.divide(scale, value, out=np.zeros(len(value)), where=positive)
         family = np.where(positive, factors.family, np.int32(-1)).astype(np.int32)
-        return cls(value, factors.width.copy(), scale, relative, family, int(factors.family.max(initial=-1)) + 1)
+        return cls(value, factors.width.copy(), factors.slack.copy(), scale, relative, family, int(factors.family.max(initial=-1)) + 1)
+
+    @property
+    def widened(self) -> int:
+        """The first list of the moves with widths."""
+        return 2 * len(self.value)
+
+    @property
+    def netted(self) -> int:
+        """The first list of the families' moves."""
+        return 4 * len(self.value)
 
 
-class Plain:
-    """Lists: a fall of each factor, then a rise of each."""
+class Yardstick:
+    """`used`: the lists that certificates are in; of the others no move needs to be known."""
 
-    def __init__(self, at: Reference) -> None:
+    def __init__(self, at: Reference, used: NDArray[np.int32]) -> None:
         size = len(at.value)
-        self.lists = 2 * size
+        self.lists = 6 * size + 2 * at.families
         self._value, self._per_scale = at.value, 1.0 / at.scale
-        self._moves = np.empty(self.lists)
-        self._fall, self._rise = self._moves[:size], self._moves[size:]
+        self._moves = np.full(self.lists, -np.inf)
+        self._fall, self._rise, self._least, self._most = self._moves[: 4 * size].reshape(4, size)
+        self._widened = _Widened(at) if ((used >= at.widened) & (used < at.netted)).any() else None
+        self._netted = _Netted(at) if (used >= at.netted).any() else None
 
-    def moves(self, value: Floats, width: Floats) -> Floats:
-        np.subtract(value[: len(self._value)], self._value, out=self._rise)
-        np.multiply(self._rise, self._per_scale, out=self._rise)
-        np.negative(self._rise, out=self._fall)
+    def moves(self, now: Factors) -> Floats:
+        """float64[lists]; gone at the next call."""
+        rise = self._rise
+        np.subtract(now.value[: len(rise)], self._value, out=rise)
+        np.multiply(rise, self._per_scale, out=rise)
+        np.negative(rise, out=self._fall)
+        if self._widened:
+            wider = self._widened.moves(now)
+            np.subtract(wider, rise, out=self._least)
+            np.add(wider, rise, out=self._most)
+        if self._netted:
+            self._netted.moves(now.value, self._moves[4 * len(rise) :])
         return self._moves
 
 
-class Doomed:
-    """Lists: a fall of each factor, a rise of each, then both with the widths: a fall of the least it may be, a rise of the most."""
-
+class _Widened:
     def __init__(self, at: Reference) -> None:
-        self.lists = 4 * len(at.value)
-        self._value, self._width, self._scale = at.value, at.width, at.scale
+        self._width, self._per_scale, self._most = at.width, 1.0 / at.scale, GROWN * at.slack
 
-    def moves(self, value: Floats, width: Floats) -> Floats:
-        size = len(self._value)
-        rise = (value[:size] - self._value) / self._scale
-        wider = (width[:size] - self._width) / self._scale
-        return np.concatenate((-rise, rise, wider - rise, wider + rise))
+    def moves(self, now: Factors) -> Floats:
+        """Of the widths; without end where the slack is more than certificates reckon with."""
+        found: Floats = (now.width[: len(self._width)] - self._width) * self._per_scale
+        found[now.slack[: len(self._most)] > self._most] = np.inf
+        return found
 
 
-class Netted:
-    """Lists: a fall of each family, a rise of each, then a fall and a rise of each factor against its family."""
-
+class _Netted:
     def __init__(self, at: Reference) -> None:
-        size, families = len(at.value), at.families
-        self.lists = 2 * (families + size)
         common, apart = relative_scales(at)
         self._family, self._per_common, self._per_apart = at.family, 1.0 / common, 1.0 / apart
         with np.errstate(divide="ignore"):
             self._per_value = 1.0 / at.value
         self._members, self._middle = _members(at)
-        self._rows = np.arange(families)
-        self._move, self._together = np.full(size + 1, np.inf), np.zeros(families + 1)
-        self._moves = np.empty(self.lists)
-        self._fall, self._rise = self._moves[:families], self._moves[families : 2 * families]
-        self._below, self._above = self._moves[2 * families : 2 * families + size], self._moves[2 * families + size :]
+        self._rows = np.arange(at.families)
+        self._move, self._together = np.full(len(at.value) + 1, np.inf), np.zeros(at.families + 1)
 
-    def moves(self, value: Floats, width: Floats) -> Floats:
+    def moves(self, value: Floats, out: Floats) -> None:
+        """Into float64[2 · families + 2 · factors]."""
         move, together = self._move[:-1], self._together[:-1]
+        families, size = len(together), len(move)
+        fall, rise, below, above = out[:families], out[families : 2 * families], out[-2 * size : -size], out[-size:]
         with np.errstate(invalid="ignore"):
-            np.multiply(value[: len(move)], self._per_value, out=move)
+            np.multiply(value[:size], self._per_value, out=move)
             np.subtract(move, 1.0, out=move)
         padded = self._move.take(self._members)
         padded.sort(axis=1)
         together[:] = padded[self._rows, self._middle]
-        np.subtract(move, self._together.take(self._family), out=self._above)
-        np.multiply(self._above, self._per_apart, out=self._above)
-        np.negative(self._above, out=self._below)
-        np.multiply(together, self._per_common, out=self._rise)
-        np.negative(self._rise, out=self._fall)
-        return self._moves
+        np.subtract(move, self._together.take(self._family), out=above)
+        np.multiply(above, self._per_apart, out=above)
+        np.negative(above, out=below)
+        np.multiply(together, self._per_common, out=rise)
+        np.negative(rise, out=fall)
 
 
 def relative_scales(at: Reference) -> tuple[Floats, Floats]:
@@ -115,6 +133,3 @@ def _members(at: Reference) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
     for number, found in enumerate(members):
         padded[number, : len(found)] = found
     return padded, np.array([max(len(found) - 1, 0) // 2 for found in members], np.intp)
-
-
-Yardstick = Plain | Netted | Doomed

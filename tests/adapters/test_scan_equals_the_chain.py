@@ -146,7 +146,8 @@ def _rows_never_miss(run: Run, market: AaveV3Market, accounts: Sequence[Address]
         for row in market.rows(view, account):
             health, factors = market.health(view, account, at_s), market.factors(view, at_s, row.weights)
             low = row.constant + sum(weight * factors[factor].value for factor, weight in row.weights.items())
-            high = low + row.slack + sum(abs(weight) * factors[factor].width for factor, weight in row.weights.items())
+            spread = sum(abs(weight) * factors[factor].width + factors[factor].slack for factor, weight in row.weights.items())
+            high = low + row.slack + spread
             assert low < 0 or not health.liquidatable
             assert high >= 0 or health.liquidatable
             run.seen["certainly liquidatable"] += high < 0

@@ -12,8 +12,8 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from keeper.risk import block, engine, shelf
-from keeper.risk.engine import Engine, Work
+from keeper.risk import block, engine, recentring, shelf
+from keeper.risk.engine import Engine, Recentring
 from keeper.risk.layer import Rows
 from keeper.types import Factor, Quote, Row, RowBlock
 
@@ -23,6 +23,8 @@ CLOCKS: list[Factor] = [("p", "funding", str(market)) for market in range(2)]
 FAMILY = {"0": "eth", "1": "eth", "2": "eth"}
 WIDTH = 1e-6
 """Far more than floats lose, so that truth never hangs on them."""
+
+UNITS = 1e-3
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -34,7 +36,9 @@ def _small_books_take_every_way() -> Iterator[None]:
         patch.setattr(shelf, "FEW", 12)
         patch.setattr(shelf, "FLOOD", 3)
         patch.setattr(block, "CACHED", 64)
-        patch.setattr(shelf, "PART", 16)
+        patch.setattr(shelf, "CACHED", 64)
+        patch.setattr(shelf, "PAGE", 3)
+        patch.setattr(recentring, "PART", 16)
         yield
 
 
@@ -51,7 +55,7 @@ class World:
         self.values: dict[Factor, float] = {factor: rng.choice([1.0, 3000.0, 60000.0]) for factor in PRICED} | dict.fromkeys(CLOCKS, 0.0)
         self.rows: dict[int, tuple[Row, Fraction]] = {}
         self.inside: set[int] = set()
-        self.work: Work | None = None
+        self.work: Recentring | None = None
         for factor in CLOCKS:
             self.engine.factors.column(factor, step=0.001)
         self.move({}, 1000.0)
@@ -60,7 +64,7 @@ class World:
 
     def move(self, moves: dict[Factor, float], floor: float | None = None) -> None:
         self.values |= moves
-        quotes = [(factor, Quote(value, WIDTH * abs(value))) for factor, value in self.values.items()]
+        quotes = [(factor, Quote(value, WIDTH * abs(value), UNITS * abs(value))) for factor, value in self.values.items()]
         self.engine.set(quotes)
         if floor is not None:
             self.floor = floor
@@ -150,7 +154,8 @@ class World:
         if any(np.isnan(self.values[factor]) for factor in row.weights):
             return handle % 2 == 0  # what the contract says of a price nobody knows: anything
         low = Fraction(row.constant) + sum((Fraction(w) * Fraction(self.values[f]) for f, w in row.weights.items()), Fraction(0))
-        widths = sum((Fraction(abs(w) * WIDTH) * abs(Fraction(self.values[f])) for f, w in row.weights.items()), Fraction(0))
+        units = {f: Fraction(abs(w) * WIDTH) + Fraction(UNITS) for f, w in row.weights.items()}
+        widths = sum((more * abs(Fraction(self.values[f])) for f, more in units.items()), Fraction(0))
         return bool(low + share * (Fraction(row.slack) + widths) < 0)
 
     def decide(self, rows: Rows) -> NDArray[np.bool_]:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from itertools import pairwise
+from typing import Any
 
 import numpy as np
 import pytest
@@ -181,3 +182,38 @@ def test_a_state_of_another_making_is_refused_and_changes_nothing() -> None:
         with pytest.raises((KeyError, TypeError, ValueError)):
             found.restore(broken)
     assert found.state() == before
+
+
+def spoiled(state: dict[str, Any], kind: str, name: str, value: float | None) -> dict[str, Any]:
+    """A kept state, one of its numbers another."""
+    found: dict[str, Any] = json.loads(json.dumps(state))
+    if kind == "numbers":
+        found[kind][name] = value
+    else:
+        found[kind][name][1] = value
+    return found
+
+
+@pytest.mark.parametrize(
+    ("kind", "name", "values"),
+    [
+        *(("vectors", name, (None, -1.0, math.inf)) for name in ("squares", "weight", "ticks", "leaps", "seen")),
+        *(("vectors", name, (0.0,)) for name in ("weight", "ticks")),
+        *(("vectors", name, (None, math.inf, 3 * DAY_S)) for name in ("at",)),
+        *(("tables", name, (None, math.inf, 3 * DAY_S)) for name in ("since",)),
+        *((kind, name, (1e3, -1e3)) for kind, name in (("vectors", "log"), ("tables", "base"))),
+        ("vectors", "squares", (1e9,)),
+        ("tables", "own", (None, -1.0, math.inf)),
+        ("tables", "cross", (None, 1e9, -1e9)),
+        *(("numbers", name, (None, -1.0, math.nan, math.inf)) for name in ("events", "believed", "watched_s")),
+        ("numbers", "watched_s", (0.0,)),
+        *(("numbers", name, (math.nan, math.inf, 3 * DAY_S)) for name in ("last_s", "last_jump_s")),
+    ],
+)
+def test_numbers_that_no_prices_leave_are_refused_and_change_nothing(kind: str, name: str, values: Sequence[float | None]) -> None:
+    found, kept = measured(told(1)), measured(told(1)).state()
+    found.restore(kept, DAY_S)
+    for value in values:
+        with pytest.raises(ValueError, match="must be one that prices can have"):
+            found.restore(spoiled(kept, kind, name, value), DAY_S)
+    assert found.state() == kept

@@ -15,8 +15,8 @@ from keeper.adapters.aave_v3.market import AaveV3Market
 from keeper.adapters.aave_v3.position import flagged
 from keeper.adapters.aave_v3.versions import V3_0, VERSIONS, RuleSet
 from keeper.fixedpoint import BPS, RAY
-from keeper.risk import block, engine, shelf, watch
-from keeper.risk.engine import Work
+from keeper.risk import block, engine, recentring, shelf, watch
+from keeper.risk.engine import Recentring
 from keeper.risk.watch import Watch
 from keeper.types import Address, Health, Landing, Write
 from tests.adapters.synthetic import NOW_S, State, asset, market_of
@@ -41,7 +41,7 @@ def _small_books_take_every_way() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         for module, name, value in (
             *((engine, "WATCHED", 2), (engine, "LAYERS", 6), (engine, "REST", 2)),
-            *((shelf, "FEW", 4), (shelf, "FLOOD", 6), (shelf, "PART", 5)),
+            *((shelf, "FEW", 4), (shelf, "FLOOD", 6), (recentring, "PART", 5), (shelf, "PAGE", 2), (shelf, "CACHED", 32)),
             *((block, "CACHED", 32), (watch, "MANY", 3)),
         ):
             patch.setattr(module, name, value)
@@ -57,7 +57,7 @@ class World:
         self.state = State(*self.markets)
         self.watch = Watch(self.markets, NATIVE, TIP_WEI)
         self.journal: list[list[Write]] = []
-        self.work: Work | None = None
+        self.work: Recentring | None = None
         self.found: set[tuple[str, Address]] = set()
         self.landing = Landing(1, NOW_S, 20 * 10**9)
         for market in self.markets:

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from keeper.adapters.aave_v3.cells import Cells, Deployment
 from keeper.adapters.aave_v3.events import COLLATERAL_BIT, DEBT_BIT
-from keeper.adapters.aave_v3.rows import FEWEST, SLACK, collateral_factor, debt_factor
+from keeper.adapters.aave_v3.rows import SLACK, collateral_factor, debt_factor
 from keeper.ports import ColumnView
 from keeper.types import Entries, Factor, RowBlock
 
@@ -73,9 +73,7 @@ class _Legs:
         columns, weights = np.zeros((len(accounts), size), np.intp), np.zeros((len(accounts), size))
         columns[row, place], weights[row, place] = column, self._weights(legs)
         count = (np.bincount(row, minlength=len(accounts)) + 1).astype(np.float64)
-        slack = 2 * count
-        slack[row[self._scaled[legs] < FEWEST]] = np.inf
-        return RowBlock(factors, self._slots[accounts], columns, weights, -count, slack)
+        return RowBlock(factors, self._slots[accounts], columns, weights, -count, 2 * count)
 
     def _weights(self, legs: NDArray[np.intp]) -> NDArray[np.float64]:
         scaled = self._scaled[legs]

@@ -6,7 +6,7 @@ never more than they are:
 * the constant takes back one base unit per leg for the rounding to base currency, and one more for the average's;
 * weights are scaled by 1 ∓ 1e-9 against float error, a thousand times its worst here;
 * versions that floor the average threshold lose less than 1 bp: accounts with several collaterals use factors 1 bp lower.
-What all this may have taken too much is the slack and, relative to each factor, its width.
+What all this may have taken too much is the row's slack and the factors' widths and slacks.
 """
 
 from __future__ import annotations
@@ -21,9 +21,9 @@ from keeper.ports import View
 from keeper.types import Address, Cell, Factor, Quote, Row
 
 SLACK = 1e-9
-WIDE = 2e-6
-FEWEST = 2.0e6
-"""Scaled units from which two more or less are within `WIDE`. With fewer the upper bound is unknown."""
+WIDE = 1e-8
+UNITS = 2.0 + WIDE
+"""Scaled units that a balance may be worth more, or less of a debt, than its weight."""
 
 COLLATERAL, DEBT = "c", "d"
 
@@ -60,14 +60,14 @@ def _collateral(deployment: Deployment, cells: Cells, view: View, reserve: Reser
     price = positions.price_of(cells, rules, view, reserve, category)
     per_bps = price / reserve.unit / RAY * income(reserve.index, at_s) / BPS
     counted = max(threshold - 1, 0) if several else threshold
-    return Quote(per_bps * counted, per_bps * (threshold - counted + WIDE * threshold))
+    return Quote(per_bps * counted, per_bps * (threshold - counted + WIDE * threshold), UNITS * per_bps * threshold)
 
 
 def _debt(deployment: Deployment, cells: Cells, view: View, reserve: Reserve, factor: Factor, at_s: int) -> Quote:
     rules = deployment.rules
     price = positions.price_of(cells, rules, view, reserve, int(factor[3]))
     value = price / reserve.unit / RAY * debt_index(rules, reserve.index, at_s)
-    return Quote(value, WIDE * value)
+    return Quote(value, WIDE * value, UNITS * value)
 
 
 def drivers(cells: Cells, view: View, factor: Factor) -> tuple[Cell, ...]:
@@ -116,8 +116,7 @@ def row(deployment: Deployment, cells: Cells, view: View, account: Address) -> R
     weights = {collateral_factor(name, reserve, category, several): (scaled - 1) * (1 - SLACK) for reserve, scaled in supplied}
     weights |= {debt_factor(name, reserve, debt_category): -(scaled + 1) * (1 + SLACK) for reserve, scaled in owed}
     legs = len(supplied) + len(owed) + 1
-    clear = min(scaled for _, scaled in (*supplied, *owed)) >= FEWEST
-    return Row(weights, -float(legs), slack=2.0 * legs if clear else float("inf"))
+    return Row(weights, -float(legs), slack=2.0 * legs)
 
 
 def _scaled(cells: Cells, view: View, account: Address) -> tuple[list[tuple[int, int]], list[tuple[int, int]]]:
