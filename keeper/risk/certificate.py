@@ -9,7 +9,8 @@ thing is certified:
 * parked: it owes less than what pays, so that it does not matter whether it is liquidatable;
 * doomed: liquidatable, and owing more than what pays.
 
-What is none of these has no certificate and stays under observation. Everything is rounded towards looking.
+What is none of these, or so near that it would not be for long, has no certificate and stays under observation. Everything is rounded
+towards looking.
 """
 
 from __future__ import annotations
@@ -26,6 +27,10 @@ from keeper.risk.yardstick import GROWN, Reference, Yardstick, relative_scales
 
 FLOAT_ERROR = 1e-12
 """Of the sum of a row's terms: far more than adding them up can lose."""
+
+
+REACH = 2.0
+"""What would hold for fewer scales is not worth a certificate: a row so near is looked at by every tick instead."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,9 +132,9 @@ def certify(exposures: Iterable[Exposure], at: Reference) -> Certified:
 def _certify(exposure: Exposure, at: Reference) -> _Part:
     low, error = _surplus(exposure, at)
     safe = low > error
-    held = _safe(exposure.take(np.flatnonzero(safe)), (low - error)[safe], at)
+    held, near = _safe(exposure.take(np.flatnonzero(safe)), (low - error)[safe], at)
     rest, inside, opened = _unsafe(exposure.take(np.flatnonzero(~safe)), at)
-    return _Part(_Entries.joined((*held, *rest)), inside, opened)
+    return _Part(_Entries.joined((*held, *rest)), inside, np.concatenate((near, opened)))
 
 
 def _surplus(exposure: Exposure, at: Reference) -> tuple[Floats, Floats]:
@@ -139,19 +144,20 @@ def _surplus(exposure: Exposure, at: Reference) -> tuple[Floats, Floats]:
     return low, FLOAT_ERROR * (np.abs(exposure.constant) + np.abs(terms).sum(axis=0))
 
 
-def _safe(exposure: Exposure, surplus: Floats, at: Reference) -> tuple[_Entries, _Entries]:
-    """Each row by the certificate that reaches further."""
+def _safe(exposure: Exposure, surplus: Floats, at: Reference) -> tuple[tuple[_Entries, _Entries], Rows]:
+    """Each row by the certificate that reaches further; and those that no certificate gets far."""
     size = np.abs(exposure.weight)
     plain = surplus / weighted(size, at.scale, exposure.column)
     netted, family_lists = _netting(exposure, surplus, at)
-    better = netted > plain
-    own = np.flatnonzero(~better)
+    worth, better = np.maximum(plain, netted) >= REACH, netted > plain
+    own, net = np.flatnonzero(worth & ~better), np.flatnonzero(worth & better)
     lists = np.where(exposure.weight > 0.0, exposure.column, exposure.column + len(at.value))
     lists[exposure.weight == 0.0] = -1
-    return (
+    entries = (
         _Entries.of(lists[:, own], plain[own], exposure.row[own]),
-        _Entries.of(family_lists[:, better], netted[better], exposure.row[better]),
+        _Entries.of(family_lists[:, net], netted[net], exposure.row[net]),
     )
+    return entries, exposure.row[~worth]
 
 
 def _netting(exposure: Exposure, surplus: Floats, at: Reference) -> tuple[Floats, NDArray[np.int64]]:
@@ -204,12 +210,13 @@ def _unsafe(exposure: Exposure, at: Reference) -> tuple[tuple[_Entries, _Entries
     grown = (GROWN - 1.0) * at.slack.take(exposure.column).sum(axis=0)
     below = -(low + exposure.slack + spread(exposure.weight, at, exposure.column) + grown) - error
     apart = below / weighted(np.abs(exposure.weight), at.scale, exposure.column)
-    parked = np.flatnonzero(-above > error)
-    doomed = np.flatnonzero((above > error) & (below > 0.0))
+    owes_less, owes_more = (-above - error) / reach, np.minimum(apart, (above - error) / reach)
+    parked = np.flatnonzero(owes_less >= REACH)
+    doomed = np.flatnonzero((owes_more >= REACH) & (below > 0.0))
     lists_parked, lists_doomed = _parked_lists(exposure.take(parked), len(at.value)), _doomed_lists(exposure.take(doomed), at)
     entries = (
-        _Entries.of(lists_parked, ((-above - error) / reach)[parked], exposure.row[parked]),
-        _Entries.of(lists_doomed, np.minimum(apart, (above - error) / reach)[doomed], exposure.row[doomed]),
+        _Entries.of(lists_parked, owes_less[parked], exposure.row[parked]),
+        _Entries.of(lists_doomed, owes_more[doomed], exposure.row[doomed]),
     )
     return entries, exposure.row[doomed], np.delete(exposure.row, np.concatenate((parked, doomed)))
 

@@ -24,9 +24,10 @@ LAYERS = 9
 """More of them make ticks slower than making one of them."""
 
 WATCHED = 2048
-"""As many more watched rows as after the last re-centring, and twice that, are worth certificates of their own."""
+"""So many more watched rows than twice those that cannot be certified are worth certificates."""
 
 REST = 64
+"""Ticks in which it is forgotten, more or less, that rows could not be certified."""
 
 _WIDTHS = np.array(WIDTHS)
 
@@ -46,9 +47,7 @@ class Engine:
         self._made = 0
         """Layers so far."""
         self._calm = 0
-        """Rows that stayed watched after the last re-centring: less and less of a measure as time goes by."""
-        self._rest = 0
-        """Ticks to wait before rows that certificates did not calm get new ones."""
+        """Rows that the last re-centring could not certify: less and less of a measure as time goes by."""
         self._work: Recentring | None = None
 
     def __len__(self) -> int:
@@ -133,7 +132,6 @@ class Engine:
 
     def tick(self, decide: Decide) -> Change:
         """What the factors' values, and the edits, have changed since the last tick. `decide`: the integers, for rows too close to call."""
-        self._rest = max(self._rest - 1, 0)
         self._calm -= self._calm // REST
         for shelf in self._shelves:
             shelf.watch_put()
@@ -187,12 +185,12 @@ class Engine:
 
     def work(self, everything: bool = False) -> Recentring | None:
         """The next re-centring worth making, None while there is none or one is under way."""
-        if self._work or not any(shelf.used for shelf in self._shelves):
-            return None
         for shelf in self._shelves:
             shelf.settle()
+        if self._work or not any(shelf.used for shelf in self._shelves):
+            return None
         replaced = self._layers if everything else self._outworn()
-        if replaced is None or self._rest:
+        if replaced is None:
             return None
         self._work = self._begin(replaced)
         return self._work
@@ -227,8 +225,7 @@ class Engine:
         for number, verdict in work.verdicts.items():
             self._shelves[number].trust(verdict, self._made)
         self._sweep()
-        self._calm = self.watched
-        self._rest = REST if any(shelf.flooded for shelf in self._shelves) else 0
+        self._calm = sum(len(verdict.open) for verdict in work.verdicts.values())
 
     def recentre(self) -> None:
         """All of it, here and now."""
