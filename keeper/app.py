@@ -85,6 +85,10 @@ class ChainState:
         self.watch.update(changed, self.view)
         self.prewarmer.observe(changed)
 
+    async def save(self) -> None:
+        """Write the last step down."""
+        await self.bookkeeper.save()
+
 
 @dataclass(frozen=True)
 class Chain(ChainState):
@@ -100,6 +104,7 @@ class Chain(ChainState):
         async with aclosing(self.feed.updates()) as updates:
             while self.head.number < newest.number or (self.head.number == newest.number and self.head.hash != newest.hash):
                 await self.advance(await self._soon(anext(updates)))
+        await self.save()
 
     async def _soon(self, step: Awaitable[ChainUpdate]) -> ChainUpdate:
         """The feed tries for ever; somebody waits for this."""

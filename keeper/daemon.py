@@ -6,6 +6,7 @@ Dry-run and live are this same graph; what differs is the relay, and that dry-ru
 from __future__ import annotations
 
 import asyncio
+import gc
 import time
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -104,6 +105,8 @@ async def _supervise(
         started = time.monotonic()
         try:
             async with open_pipeline(settings, chain, live, metrics, listeners, recorder) as pipeline:
+                gc.collect()
+                gc.freeze()  # the book stays: no collection needs to walk it
                 return await pipeline.run(blocks)
         except* (Transient, RpcError) as trouble:
             _log.warning("chain_restarts", chain=chain.name, reason=str(_first(trouble)), delay_s=delay_s)

@@ -22,7 +22,7 @@ from keeper.outlook import Outlook, is_pegged, measured, outlook, price_factor
 from keeper.ports import Market
 from keeper.risk.hazard import expected_wei
 from keeper.risk.watch import Candidate
-from keeper.types import Head
+from keeper.types import Address, Factor, Head
 
 NEAREST = 128
 """Accounts, by distance, of which the likeliest to pay are looked for."""
@@ -35,6 +35,11 @@ SCALE_S = 3600
 
 HEADS_A_SAVE = 50
 
+HEADS_A_LOOK = 25
+MOVED = 0.1
+"""To find out who is nearest takes a look at every account, while nothing else can run. So it is done again when a price has moved by this
+share of its scale, and after so many heads: for interest, and for those who came."""
+
 
 class Foresight:
     """Of one chain. `path`: where the measured volatility survives a restart."""
@@ -42,13 +47,18 @@ class Foresight:
     def __init__(self, chain: ChainState, outlook: Outlook, path: Path) -> None:
         self._chain, self._outlook, self._path = chain, outlook, path
         self._heads, self._scaled = 0, 0
+        self._nearest: list[tuple[Market, Address]] = []
+        self._looked = 0
+        self._prices: dict[Factor, int] = {}
+        self._seen: dict[Factor, int] = {}
+        """At which head the nearest were found, the prices now, and those then."""
 
     @classmethod
     async def open(cls, chain: Chain, path: Path) -> Self:
         """With what was measured before, else with what the node remembers. A file that cannot be read counts as none."""
         kept = measured(chain.markets, chain.view, (), chain.head.timestamp_s)
         with suppress(OSError, ValueError, TypeError, LookupError):
-            kept.restore(orjson.loads(await asyncio.to_thread(path.read_bytes)))
+            kept.restore(orjson.loads(await asyncio.to_thread(path.read_bytes)), chain.head.timestamp_s)
             return cls(chain, Outlook(kept), path)
         return cls(chain, await outlook(chain), path)
 
@@ -64,13 +74,16 @@ class Foresight:
     # --- volatility
 
     def _measure(self, head: Head) -> None:
-        volatility, view = self._outlook.volatility, self._chain.view
+        view, prices = self._chain.view, dict[Factor, int]()
         for market in self._chain.markets:
             self._meet(market)
             for token in market.tokens(view):
                 price = market.price(view, token)
                 if price:
-                    volatility.observe(price_factor(market, token), price, head.timestamp_s)
+                    prices[price_factor(market, token)] = price
+        for factor, price in prices.items():
+            self._outlook.volatility.observe(factor, price, head.timestamp_s)
+        self._prices = prices
         self._heads += 1
         factors = self._chain.watch.engine.factors
         if self._heads % HEADS_A_SAVE == 1 or len(factors) != self._scaled:
@@ -86,13 +99,12 @@ class Foresight:
 
     def _scale(self) -> None:
         """The engine's yardsticks."""
-        factors, volatility = self._chain.watch.engine.factors, self._outlook.volatility
-        known = frozenset(volatility.factors)
+        factors, known = self._chain.watch.engine.factors, frozenset(self._outlook.volatility.factors)
         for market in self._chain.markets:
             for column, factor in enumerate(factors.names):
                 token = market.token_of(self._chain.view, factor) if factor[:1] == (market.name,) else None
                 if token and price_factor(market, token) in known:
-                    factors.scale[column] = volatility.annual(price_factor(market, token)) * math.sqrt(SCALE_S / YEAR_S)
+                    factors.scale[column] = self._expected_move(price_factor(market, token))
 
     async def _save(self) -> None:
         """Now and then. A disk that takes nothing costs a restart its history, nothing else."""
@@ -109,7 +121,7 @@ class Foresight:
         if chain.head.hash != head.hash:
             return False
         landing = chain.landing(head)
-        near = self._ranked(chain.watch.nearest(chain.view, landing.timestamp_s, NEAREST))[:WARMED]
+        near = self._ranked(self._near(landing.timestamp_s))[:WARMED]
         chain.prewarmer.keep((candidate.market_name, candidate.account) for candidate in near)
         for candidate in near:
             await asyncio.sleep(0)
@@ -117,6 +129,27 @@ class Foresight:
                 return False
             chain.prewarmer.warm(candidate, chain.view, landing)
         return True
+
+    def _near(self, at_s: int) -> list[Candidate]:
+        """Accounts that are not liquidatable yet, but nearest to it."""
+        view = self._chain.view
+        if self._heads - self._looked >= HEADS_A_LOOK or self._moved():
+            found = self._chain.watch.nearest(view, at_s, NEAREST)
+            self._nearest = [(candidate.market, candidate.account) for candidate in found]
+            self._looked, self._seen = self._heads, self._prices
+            return found
+        now = [Candidate(market, account, market.health(view, account, at_s)) for market, account in self._nearest]
+        return [candidate for candidate in now if candidate.health.debt and not candidate.health.liquidatable]
+
+    def _moved(self) -> bool:
+        """A price, since the last look."""
+        now, then = self._prices, self._seen
+        changed = [factor for factor in now.keys() & then.keys() if now[factor] != then[factor]]
+        return now.keys() != then.keys() or any(abs(now[f] - then[f]) > MOVED * self._expected_move(f) * then[f] for f in changed)
+
+    def _expected_move(self, price: Factor) -> float:
+        """Within `SCALE_S`, relative."""
+        return self._outlook.volatility.annual(price) * math.sqrt(SCALE_S / YEAR_S)
 
     def _ranked(self, candidates: Iterable[Candidate]) -> list[Candidate]:
         """By what waiting for them is worth: probability × bonus."""

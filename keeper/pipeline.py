@@ -26,9 +26,12 @@ class Candidate(Protocol):
 
 
 class Books(Protocol):
-    """The book and the rows of its accounts: ordered, lossless."""
+    """The book and the rows of its accounts: ordered, lossless. `save`: its file may wait until the work on a head has begun, for it can
+    be read from the chain again."""
 
     async def advance(self, update: ChainUpdate) -> None: ...
+
+    async def save(self) -> None: ...
 
     @property
     def view(self) -> ColumnView: ...
@@ -136,6 +139,8 @@ class Pipeline:
             await self._parts.sink.record(await self._parts.settling.settle(update))  # settle
             if update.newest:
                 self._woken.set()
+            await self._parts.books.save()
+            if update.newest:
                 await self._parts.audit()
 
     async def _work(self, blocks: int | None) -> None:

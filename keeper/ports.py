@@ -82,12 +82,9 @@ class ColumnView(View, Protocol):
 
     def account(self, source: str, slot: int) -> Address: ...
 
-    def entries(self, table: str) -> Entries:
-        """Every cell of a table of accounts that is not 0, but for those that are apart."""
-        ...
-
-    def entries_of(self, source: str, slots: NDArray[np.int32]) -> Mapping[str, Entries]:
-        """The same of these accounts, by table; `slot` is the place among them."""
+    def held(self, source: str, slots: NDArray[np.int32] | None = None) -> Entries:
+        """Every cell of a source's tables of accounts that is not 0, but for those that are apart: of all, or of these account by account;
+        then `slot` is the place among them. `number` is that of the key + 4096 · the table's place among the source's."""
         ...
 
     def apart(self, table: str) -> Mapping[Key, int]:

@@ -39,20 +39,30 @@ class Bookkeeper:
         self.book = book
         self._reader = reader
         self._store = store
+        self._unsaved: tuple[ChainUpdate, list[Write]] | None = None
         self._recent: OrderedDict[Hash, Block] = OrderedDict()
         self._keep_blocks = keep_blocks
 
     async def advance(self, update: ChainUpdate) -> list[Write]:
-        """Bring the book to the update's last block; returns every cell that may have changed, with its value now."""
+        """Bring the book to the update's last block; returns every cell that may have changed, with its value now. The file follows with
+        `save`, or before the next step: it is never more than one behind, and never holds a part of one."""
+        await self.save()
         changed = [write for head in update.undo for write in self.book.undo(head)]
         changed += await self._apply_all(update.blocks)
         changed += await self._read()
-        await self._save(update, changed)
+        self._unsaved = update, changed
         return [(table, key, self.book.tables.get(table, key)) for table, key, _ in changed]
+
+    async def save(self) -> None:
+        """Write down the last step, if that is still to be done."""
+        if self._unsaved:
+            await self._save(*self._unsaved)
+            self._unsaved = None
 
     async def note(self, writes: Sequence[Write]) -> None:
         """Set and save cells of our own. They are no part of any block: no reorg takes them back."""
         if writes:
+            await self.save()
             self.book.tables.write(writes)
             await self._save(ChainUpdate((), ()), writes)
 

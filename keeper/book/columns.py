@@ -1,8 +1,9 @@
-"""A source's tables of accounts as columns: four arrays with one entry a cell, instead of four Python objects.
+"""A source's tables of accounts as columns: four numbers a cell, instead of four Python objects.
 
-A cell is (kind, slot, low, high): kind = table · 4096 + number, value = low + high · 2^64. The cells of an account are chained. A cell
-belongs to its account for good; when its value becomes 0 it is free for another of the same account. What does not fit, which no protocol
-known here ever stores (a value from 2^128 on or below 0, another key), is kept exactly as it is, beside.
+A cell is (kind, slot, low, high): kind = table · 4096 + number, value = low + high · 2^64. The cells of an account are chained. The numbers
+of a cell lie together: whoever needs one of them needs the others, and memory is slow. A cell belongs to its account for good; when its
+value becomes 0 it is free for another of the same account. What does not fit, which no protocol known here ever stores (a value from 2^128
+on or below 0, another key), is kept exactly as it is, beside.
 """
 
 from __future__ import annotations
@@ -24,7 +25,13 @@ MOST_TABLES = 15
 FREE = 0xFFFF
 """The kind of a cell that is 0: of the sixteenth table, which is never given out."""
 
-LOW, MOST = 2**64 - 1, 2**128 - 1
+WORDS, KIND, SLOT, NEXT = 8, 0, 1, 2
+"""Words of 32 bits in a cell's record, and which is which; the last four are the value."""
+
+HALVES, LOW, HIGH = 4, 2, 3
+"""The same in 64 bits."""
+
+MASK, MOST = 2**64 - 1, 2**128 - 1
 
 
 def owners(keys: Iterable[Key]) -> Iterator[Address]:
@@ -49,26 +56,28 @@ class Columns:
             raise ValueError(f"a source may have {MOST_TABLES} tables of accounts, had {len(tables)}")
         self.roll = Roll()
         self.count = 0
-        self._kind: NDArray[np.uint16] = np.zeros(MOST_CELLS + 1, np.uint16)
-        self._slot: NDArray[np.int32] = np.zeros(MOST_CELLS + 1, np.int32)
-        self._value: NDArray[np.uint64] = np.zeros((MOST_CELLS + 1, 2), np.uint64)
-        self._next: NDArray[np.uint32] = np.zeros(MOST_CELLS + 1, np.uint32)
-        self.kinds, self.slots, self.nexts = self._kind.data, self._slot.data, self._next.data
-        self.values = self._value.data.cast("B").cast("Q")
+        self._record: NDArray[np.uint64] = np.zeros((MOST_CELLS + 1, 4), np.uint64)
+        words = self._record.view(np.uint32)
+        self._kind, self._slot, self._next = words[:, KIND], words[:, SLOT].view(np.int32), words[:, NEXT]
+        self._value = self._record[:, LOW:]
+        self._kind[0] = FREE  # where chains end
+        self.words, self.halves = self._record.data.cast("B").cast("I"), self._record.data.cast("B").cast("Q")
         self.tables = {name: ColumnTable(self, index) for index, name in enumerate(tables)}
 
     @property
     def nbytes(self) -> int:
         """Memory in use."""
-        return self.roll.nbytes + 26 * self.count
+        return self.roll.nbytes + 32 * self.count
 
     def append(self, kind: int, account: int, value: int) -> None:
         """One more cell of the account with this slot + 1, which must have none of that kind. Raises Halt when there is no room."""
         self._need(1)
-        at, first = self.count + 1, RECORD * account + FIRST
-        self.kinds[at], self.slots[at], self.nexts[at] = kind, account - 1, self.roll.records[first]
-        self.values[2 * at], self.values[2 * at + 1] = value & LOW, value >> 64
-        self.roll.records[first] = self.count = at
+        first, words = RECORD * account + FIRST, self.words
+        self.count += 1
+        at = WORDS * self.count
+        words[at + KIND], words[at + SLOT], words[at + NEXT] = kind, account - 1, self.roll.records[first]
+        self.halves[at // 2 + LOW], self.halves[at // 2 + HIGH] = value & MASK, value >> 64
+        self.roll.records[first] = self.count
 
     def fill(self, table: str, entries: Entries, key_parts: int = 2) -> None:
         """Many cells at once, of accounts that have slots, none of them 0 or there before. Raises Halt when there is no room."""
@@ -89,7 +98,7 @@ class Columns:
     def part(self, start: int, stop: int) -> Cells:
         """A copy of the cells start … stop - 1, free ones too."""
         at = slice(start + 1, stop + 1)
-        return Cells(self._kind[at].copy(), self._slot[at].copy(), self._value[at, 0].copy(), self._value[at, 1].copy())
+        return Cells(self._kind[at].astype(np.uint16), self._slot[at].copy(), self._value[at, 0].copy(), self._value[at, 1].copy())
 
     def restore(self, addresses: NDArray[np.uint8], cells: Cells) -> None:
         """Fill empty columns with what `part` and the roll gave: account by account, without free cells and accounts that have none. Of a
@@ -115,20 +124,21 @@ class Columns:
         at = self.of_table(index)
         return Entries((self._kind[at] & (NUMBERS - 1)).astype(np.int32), self._slot[at], self._value[at, 0], self._value[at, 1])
 
-    def entries_of(self, slots: NDArray[np.int32]) -> dict[str, Entries]:
-        """By table, the cells of these accounts; `slot` is the place among them."""
-        at, place = self.roll.first[1:][slots], np.arange(len(slots), dtype=np.int32)
-        chained: list[tuple[NDArray[np.uint32], NDArray[np.int32]]] = []
-        while len(live := np.flatnonzero(at)):
-            at, place = at.take(live), place.take(live)
-            chained.append((at, place))
-            at = self._next.take(at)
-        cell = np.concatenate([np.zeros(0, np.uint32), *(cells for cells, _ in chained)])
-        owner = np.concatenate([np.zeros(0, np.int32), *(places for _, places in chained)])
-        kind, low, high = self._kind.take(cell), *self._value.take(cell, 0).T
-        number, table = (kind & (NUMBERS - 1)).astype(np.int32), kind >> 12
-        of_table = {name: np.flatnonzero(table == column.index) for name, column in self.tables.items()}
-        return {name: Entries(number.take(own), owner.take(own), low.take(own), high.take(own)) for name, own in of_table.items()}
+    def held(self) -> Entries:
+        """All cells of all tables; kinds for numbers."""
+        at = np.flatnonzero(self._kind[: self.count + 1] != FREE)
+        return Entries(self._kind[at].astype(np.int32), self._slot[at], *self._value[at].T)
+
+    def held_by(self, slots: NDArray[np.int32]) -> Entries:
+        """The same of these accounts, account by account; `slot` is the place among them."""
+        chained = [self.roll.first[slots + 1]]
+        while np.count_nonzero(chained[-1]):
+            chained.append(self._next[chained[-1]])
+        cell = np.array(chained).T.ravel()
+        kind = self._kind[cell]
+        used = np.flatnonzero(kind != FREE)
+        place = (used // len(chained)).astype(np.int32)
+        return Entries(kind.take(used).astype(np.int32), place, *self._value[cell.take(used)].T)
 
     def holders(self, index: int) -> NDArray[np.intp]:
         """The slots with a cell in the table, ascending."""
@@ -146,7 +156,7 @@ class ColumnTable:
 
     def __init__(self, columns: Columns, index: int) -> None:
         self.columns, self.roll, self.index, self.base = columns, columns.roll, index, index * NUMBERS
-        self.kinds, self.nexts, self.values = columns.kinds, columns.nexts, columns.values
+        self.words, self.halves = columns.words, columns.halves
         self.key_parts = -1
         self.odd: dict[Key, int] = {}
         """Cells that are no columns."""
@@ -154,14 +164,11 @@ class ColumnTable:
     def get(self, key: Key) -> int:
         kind = self._kind(key)
         if kind >= 0:
-            account, roll = key[-1], self.roll
-            at = roll.last_at if account == roll.last else roll.find(account)
-            if at:
-                kinds, nexts, cell = self.kinds, self.nexts, roll.records[8 * at + FIRST]
-                while cell:
-                    if kinds[cell] == kind:
-                        return self.values[2 * cell] | self.values[2 * cell + 1] << 64
-                    cell = nexts[cell]
+            words, at = self.words, self.roll.records[RECORD * self.roll.find(key[-1]) + FIRST]
+            while at:
+                if words[WORDS * at] == kind:
+                    return self.halves[HALVES * at + LOW] | self.halves[HALVES * at + HIGH] << 64
+                at = words[WORDS * at + NEXT]
         return self.odd.get(key, 0) if self.odd else 0
 
     def put(self, key: Key, value: int) -> int:
@@ -169,7 +176,12 @@ class ColumnTable:
         kind = self._kind(key)
         if kind < 0 and value and self._learn(key):
             kind = self._kind(key)
-        return self._put(kind, key, value) if kind >= 0 else self._put_odd(key, value)
+        if kind < 0:
+            return self._put_odd(key, value)
+        account = self.roll.find(key[-1])
+        if account and not self.odd and 0 <= value <= MOST:
+            return self._set(kind, account, value)
+        return self._put(kind, account, key, value)
 
     def entries(self) -> Entries:
         return self.columns.entries(self.index)
@@ -189,10 +201,10 @@ class ColumnTable:
         found: list[Key] = [key for key in self.odd if key[-1:] == (account,)]
         at = self.roll.records[RECORD * self.roll.find(account) + FIRST]
         while at:
-            table, number = divmod(self.kinds[at], NUMBERS)
+            table, number = divmod(self.words[WORDS * at], NUMBERS)
             if table == self.index:
                 found.append((account,) if self.key_parts == 1 else (number, account))
-            at = self.nexts[at]
+            at = self.words[WORDS * at + NEXT]
         return iter(found)
 
     def accounts(self) -> Iterator[Address]:
@@ -217,8 +229,8 @@ class ColumnTable:
         self.key_parts = len(key)
         return True
 
-    def _put(self, kind: int, key: Key, value: int) -> int:
-        account = self.roll.find(key[-1])
+    def _put(self, kind: int, account: int, key: Key, value: int) -> int:
+        """Of an account that is new here, or a value that no column holds or held."""
         if not account:
             raw = raw_address(key[-1]) if value else None
             if raw is None:
@@ -231,24 +243,22 @@ class ColumnTable:
         return self._set(kind, account, value) or before
 
     def _set(self, kind: int, account: int, value: int) -> int:
-        kinds, nexts, free = self.kinds, self.nexts, 0
+        words, free = self.words, 0
         at = self.roll.records[RECORD * account + FIRST]
-        while at and (found := kinds[at]) != kind:
+        while at and (found := words[WORDS * at]) != kind:
             if found == FREE:
                 free = at
-            at = nexts[at]
-        if at:
-            return self._change(at, kind if value else FREE, value)
-        if value and free:
-            self._change(free, kind, value)
-        elif value:
+            at = words[WORDS * at + NEXT]
+        if at or (value and free):
+            return self._change(at or free, kind if value else FREE, value)
+        if value:
             self.columns.append(kind, account, value)
         return 0
 
     def _change(self, at: int, kind: int, value: int) -> int:
-        values = self.values
-        before = values[2 * at] | values[2 * at + 1] << 64
-        self.kinds[at], values[2 * at], values[2 * at + 1] = kind, value & LOW, value >> 64
+        halves, half = self.halves, HALVES * at
+        before = halves[half + LOW] | halves[half + HIGH] << 64
+        self.words[WORDS * at], halves[half + LOW], halves[half + HIGH] = kind, value & MASK, value >> 64
         return before
 
     def _put_odd(self, key: Key, value: int) -> int:

@@ -45,8 +45,6 @@ class Roll:
         self.records, self.heads = self.raw.cast("I"), self._head.data
         self.buckets, self.mask, self.half = 1, 0, 0
         self._found: dict[object, int] = {}
-        self.last: object = None
-        self.last_at = 0
 
     @property
     def nbytes(self) -> int:
@@ -64,8 +62,6 @@ class Roll:
 
     def find(self, account: object) -> int:
         """The account's slot + 1, 0 when it has none."""
-        if account == self.last:
-            return self.last_at
         if at := self._found.get(account, 0):
             return at
         tag = hash(account) & TAG_MASK
@@ -74,7 +70,6 @@ class Roll:
         while at := after:
             found, after, _, address = _unpack(self.raw, 32 * at)
             if found == tag and "0x" + address.hex() == account:
-                self.last, self.last_at = account, at
                 self._remember(account, at)
                 return at
         return 0

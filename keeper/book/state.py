@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 import numpy as np
@@ -78,7 +79,8 @@ class Tables:
 
     def write(self, writes: Iterable[Write]) -> list[Write]:
         """Apply in order; returns the writes that undo it, to be applied in the order given."""
-        undo = [(table, key, self.put(table, key, value)) for table, key, value in writes]
+        put = self.put
+        undo = [(table, key, put(table, key, value)) for table, key, value in writes]
         undo.reverse()
         return undo
 
@@ -116,9 +118,11 @@ class Tables:
         """Raises LookupError for a table that is not kept as columns. Cells that no column can hold are in `apart` alone."""
         return self._columned[table].entries()
 
-    def entries_of(self, source: str, slots: NDArray[np.int32]) -> dict[str, Entries]:
-        """By table, every cell of these accounts; `slot` is the place among them. Cells that no column can hold are in `apart` alone."""
-        return self.columns[source].entries_of(slots)
+    def held(self, source: str, slots: NDArray[np.int32] | None = None) -> Entries:
+        """Every cell of a source's accounts, or of these account by account; then `slot` is the place among them. `number` is that of the
+        key + 4096 · that of the table. Raises LookupError. Cells that no column can hold are in `apart` alone."""
+        columns = self.columns[source]
+        return columns.held() if slots is None else columns.held_by(slots)
 
     def apart(self, table: str) -> Mapping[Key, int]:
         """The cells of a table of accounts that no column can hold: values from 2^128 on or below 0, other keys."""
@@ -132,7 +136,7 @@ class Overlay:
         self._below = below
         self._get_below = below.get
         self._writes = 0
-        self._cells: dict[str, dict[Key, int]] = {}
+        self._cells: dict[str, dict[Key, int]] = defaultdict(dict)
         self.write(writes)
 
     def get(self, table: str, key: Key) -> int:
@@ -181,8 +185,9 @@ class Overlay:
 
     def write(self, writes: Iterable[Write]) -> None:
         self._writes += 1
+        cells = self._cells
         for table, key, value in writes:
-            self._cells.setdefault(table, {})[key] = value
+            cells[table][key] = value
 
     def writes(self) -> list[Write]:
         """The net change: each cell once, with its last value."""

@@ -22,9 +22,11 @@ class BlockLogs:
         self._rpc = rpc
         self._max_addresses = max_addresses
         self._by_hash = True
+        self._filters: tuple[LogFilter, ...] = ()
+        self._wanted = Wanted(())
 
     async def logs(self, filters: Sequence[LogFilter], heads: Sequence[Head]) -> list[tuple[Log, ...]]:
-        wanted = Wanted(filters)
+        wanted = self._wanted_by(tuple(filters))
         while True:
             try:
                 return await self._fetch(wanted, heads)
@@ -32,6 +34,12 @@ class BlockLogs:
                 self._max_addresses = max(1, self._max_addresses // 2)
             except _NotByHash:
                 self._by_hash = False
+
+    def _wanted_by(self, filters: tuple[LogFilter, ...]) -> Wanted:
+        """The same from block to block, until a contract is announced."""
+        if filters != self._filters:
+            self._filters, self._wanted = filters, Wanted(filters)
+        return self._wanted
 
     async def _fetch(self, wanted: Wanted, heads: Sequence[Head]) -> list[tuple[Log, ...]]:
         queries = [wanted.query_of_block(head.number, self._max_addresses) for head in heads]

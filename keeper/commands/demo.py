@@ -26,12 +26,18 @@ from keeper.types import Outcome, Verdict
 
 BLOCK_TIME_S = 0.3
 QUIET_BLOCKS = 2
-"""Blocks without a price move after each step, so that what was planned on is what is met."""
+"""Blocks without a price move after each step, at least, so that what was planned on is what is met."""
+
+PATIENT_BLOCKS = 60
+"""And at most: a market waits for nobody for ever."""
 
 COLUMNS = ("block", "market", "account", "pair", "result", "predicted_profit", "realised_profit", "profit_token", "net_eth_wei")
 
 STEPS = {"calm": 2, "crash": 12, "recovery": 4}
 SETTLE_BLOCKS = 3
+
+UNDER_WAY = {"in_flight", "late", "not_simulated", "max_in_flight", "max_gas_per_block"}
+"""Why an account is left for the next block, to be sent or settled then."""
 
 
 @dataclass
@@ -41,9 +47,13 @@ class Story:
     settled: list[Settled] = field(default_factory=list)
     dry: dict[tuple[str, str], Outcome] = field(default_factory=dict)
     left: dict[tuple[str, str], Outcome] = field(default_factory=dict)
+    calm_block: int = -1
+    """The newest block, if nothing was sent at it and nothing was on its way."""
 
     def block(self, chain: str, report: BlockReport) -> None:
         self.left = {(o.market, o.account): o for o in report.outcomes if o.verdict is Verdict.SKIPPED}
+        busy = any(outcome.verdict is Verdict.PENDING or outcome.reason in UNDER_WAY for outcome in report.outcomes)
+        self.calm_block = -1 if busy else report.head.number
 
     def outcomes(self, chain: str, outcomes: Iterable[Outcome]) -> None:
         self.dry.update({(o.market, o.account): o for o in outcomes if o.verdict is Verdict.DRY})
@@ -93,7 +103,7 @@ async def play(
 
     listeners = Listeners((story.block, view.block, block), (story.outcomes, view.outcomes), (story.took, view.settled))
     keeper = asyncio.create_task(run(settings, live, listeners=listeners))
-    market = asyncio.create_task(_market(net, ready, view, seed, tell))
+    market = asyncio.create_task(_market(net, ready, story, view, seed, tell))
     try:
         await asyncio.wait({keeper, market}, return_when=asyncio.FIRST_COMPLETED)
         if keeper.done():
@@ -107,7 +117,7 @@ async def play(
                 await task
 
 
-async def _market(net: Devnet, ready: asyncio.Event, view: View, seed: int, tell: Callable[[str], None]) -> None:
+async def _market(net: Devnet, ready: asyncio.Event, story: Story, view: View, seed: int, tell: Callable[[str], None]) -> None:
     """Calm, crash, recovery; then a few blocks for what is still on its way."""
     prices = await net.prices()
     view.prices(prices)
@@ -115,11 +125,27 @@ async def _market(net: Devnet, ready: asyncio.Event, view: View, seed: int, tell
     for kind, steps in STEPS.items():
         view.phase(kind)
         tell(kind)
-        moves = path(kind, steps, seed, await net.prices())
-        await drive(net, moves, lambda block, now: view.prices(now), QUIET_BLOCKS)
+        for move in path(kind, steps, seed, await net.prices()):
+            await _move(net, move, story, view)
     view.phase("settling")
     tell("settling")
     for _ in range(SETTLE_BLOCKS):
+        await net.next_block()
+
+
+async def _move(net: Devnet, move: Mapping[str, int], story: Story, view: View) -> None:
+    """To these prices; then blocks pass until the keeper is done with them: on a busy machine it needs more of them."""
+    moved = 0
+
+    def seen(block: int, prices: Mapping[str, int]) -> None:
+        nonlocal moved
+        moved = block
+        view.prices(prices)
+
+    await drive(net, [move], seen, QUIET_BLOCKS)
+    for _ in range(PATIENT_BLOCKS):
+        if story.calm_block >= moved:
+            return
         await net.next_block()
 
 

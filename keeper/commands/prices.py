@@ -7,7 +7,8 @@ from typing import Any
 
 from keeper.app import ChainState
 from keeper.ports import Market
-from keeper.risk.sanity import PriceVerdict
+from keeper.risk.guard import Prices
+from keeper.risk.sanity import PriceVerdict, Ruling
 from keeper.types import Address
 
 Row = dict[str, Any]
@@ -22,17 +23,32 @@ def price_rows(chain: ChainState, market: Market, tokens: Iterable[Address] | No
 
 
 def guard_check(chain: ChainState) -> tuple[bool, str, str]:
-    """(ok, detail, fix): whether the guard's settings name what there is; and how many prices have a witness, and which are doubted."""
+    """(ok, detail, fix): whether the guard's settings name what there is, and whether it lets every market trade; how many prices have a
+    witness, and which are doubted."""
     policy, references = chain.guard.policy, chain.guard.references
     listed = {token for market in chain.markets for token in market.tokens(chain.view)}
     if strangers := [token for token in (*policy.anchors, *policy.tokens) if token not in listed]:
         return False, f"no market lists {', '.join(strangers)}", "correct the tokens and anchors of [chains.guard]"
     if silent := [source for source in references.addresses if references.price(chain.view, source, 0, 0) is None]:
         return False, f"no price from {', '.join(silent)}", "correct the second sources in [[chains.guard.tokens]]"
-    verdicts = [verdict for market in chain.markets for verdict in chain.prices().of(market)]
+    prices = chain.prices()
+    verdicts = [verdict for market in chain.markets for verdict in prices.of(market)]
     seen = sum(verdict.traded is not None for verdict in verdicts)
     doubted = dict.fromkeys(f"; {verdict.feed.symbol} {verdict.ruling}" for verdict in verdicts if verdict.findings)
-    return True, f"{len(verdicts)}, {seen} of them seen by pools{''.join(doubted)}", ""
+    said = f"{len(verdicts)}, {seen} of them seen by pools{''.join(doubted)}"
+    if idle := [market.name for market in chain.markets if _held(prices, market, chain.guard.native)]:
+        return False, f"nothing is traded in {', '.join(idle)}, too much is held: {said}", "wait for better prices, or see [chains.guard]"
+    return True, said, ""
+
+
+def _held(prices: Prices, market: Market, native: Address) -> bool:
+    """No plan can be made there: all prices are held, or that of the token by which every profit is weighed."""
+    verdicts = prices.of(market)
+    return any(map(_is_held, prices.verdicts(market, [native]))) or (bool(verdicts) and all(map(_is_held, verdicts)))
+
+
+def _is_held(verdict: PriceVerdict) -> bool:
+    return verdict.ruling is Ruling.HOLD
 
 
 def _row(verdict: PriceVerdict) -> Row:

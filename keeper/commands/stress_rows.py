@@ -13,7 +13,7 @@ Row = dict[str, Any]
 
 
 def rows(report: Report) -> Iterator[Row]:
-    """Kinds "curve", "shock", "round", "left", "absorbs" and "paths". Values in the market's unit; `shock_bps` 10000: as asked."""
+    """Kinds "curve", "shock", "round", "left", "absorbs" and "paths". Values in the market's unit. `share_bps`: of the shock as asked."""
     yield from _curve_rows(report)
     yield from _shock_rows(report)
     yield from _round_rows(report)
@@ -33,7 +33,7 @@ def _curve_rows(report: Report) -> Iterator[Row]:
                 "kind": "curve",
                 "chain": report.chain,
                 "market": market,
-                "shock_bps": round(point.share * 10_000),
+                "share_bps": round(point.share * 10_000),
                 **figures,
                 "unit": units[market],
             }

@@ -193,11 +193,13 @@ class Devnet:
 
     async def set_prices(self, prices: Mapping[str, int]) -> None:
         """Put into the mempool what moves oracles and pools to these prices (USD, 8 decimals); the next block has them."""
-        await self._prices.move(prices)
+        async with self._clock:  # never some of it in one block and the rest in the next
+            await self._prices.move(prices)
 
     async def set_answers(self, prices: Mapping[str, int]) -> None:
         """As `set_prices`, but the pools stay where they are: oracles that err."""
-        await self._prices.answer(prices)
+        async with self._clock:
+            await self._prices.answer(prices)
 
     async def change_phase(self, symbol: str, least: int = MIN_ANSWER, most: int = MAX_ANSWER) -> Address:
         """Put a new aggregator behind a token's feed, with the same price and these limits; mines blocks. Returns it."""

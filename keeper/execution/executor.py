@@ -7,12 +7,13 @@ The layouts are tested against eth_abi.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from functools import lru_cache
 
 from eth_hash.auto import keccak
 
 from keeper.contracts import load
 from keeper.errors import Skip
-from keeper.types import Address, Funding, FundingKind, Guard, Hash, Log, Read, Step
+from keeper.types import ZERO_ADDRESS, Address, Funding, FundingKind, Guard, Hash, Log, Read, Step
 
 MAX_STEPS = 8
 MAX_STEP_DATA = 352
@@ -181,7 +182,7 @@ def _check_bounds(guard: Guard, funding: Funding, steps: Sequence[Step], tokens:
 def _check_step(number: int, step: Step) -> None:
     size = len(step.data)
     _require(size <= MAX_STEP_DATA, f"step {number} has {size} bytes of data, at most {MAX_STEP_DATA}")
-    if int(step.amount_token, 16):
+    if step.amount_token != ZERO_ADDRESS:
         fits = 0 <= step.amount_offset <= size - 32
         _require(fits, f"step {number} patches 32 bytes at {step.amount_offset}, beyond its {size} bytes of data")
 
@@ -195,6 +196,7 @@ def _word(value: int) -> bytes:
     return value.to_bytes(32)
 
 
+@lru_cache(maxsize=1 << 12)
 def _address(address: Address) -> bytes:
     return bytes(12) + bytes.fromhex(address[2:])
 

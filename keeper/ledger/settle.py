@@ -63,7 +63,7 @@ class Settled:
 
     @property
     def unpredicted(self) -> bool:
-        return self.verdict is Verdict.WON and bool(self.reason)
+        return self.verdict is Verdict.WON and (bool(self.reason) or not self.exact)
 
 
 def row_of(settled: Settled) -> LedgerRow:
@@ -105,7 +105,8 @@ class Settler:
         return bool(known) and head.number > known[0].number and all(head.hash != other.hash for other in known)
 
     async def block(self, head: Head, landed: Sequence[Landed]) -> list[Settled]:
-        """Results in the order of the block. What was read at no head before it (a book just rebuilt) is read at its parent."""
+        """Results in the order of the block. What was read at no head before it (a book just rebuilt) is read at its parent, and so is what
+        was misread there: a busy node may answer for one block from the next one's state."""
         block = await self._bookkeeper.block(head)
         view = self._book.before(head.hash)
         settled = self._in_order(block, landed, view)

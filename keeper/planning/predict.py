@@ -6,12 +6,14 @@ All amounts are the contracts' own integers. The same plan predicted on the stat
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import cache
+from typing import NamedTuple, Protocol
 
 from keeper.book.state import Overlay
 from keeper.errors import Skip
-from keeper.planning.routing import Router
+from keeper.planning.routing import Quotes, Router, Swaps, Trades, sold
 from keeper.ports import FlashLender, Market, View
-from keeper.types import Address, Fill, FundingKind, Hop, Plan, Prediction
+from keeper.types import Address, Fill, Funding, FundingKind, Hop, Plan, PoolKey, Prediction
 
 EXECUTOR_GAS = 75_000
 """Intrinsic cost, calldata, guard and forwarding of a run of the executor."""
@@ -19,8 +21,38 @@ EXECUTOR_GAS = 75_000
 FLASH_LOAN_GAS = 90_000
 
 
-Earned = tuple[dict[Address, int], tuple[Hop, ...]]
-"""Tokens left after everything is paid back, and the swaps that were made."""
+class Way(NamedTuple):
+    """How a liquidation is paid for, apart from its amount. `source` of the money; `route` from collateral to debt."""
+
+    kind: FundingKind
+    source: Address
+    route: tuple[PoolKey, ...]
+    profit_token: Address
+
+
+class Earned(NamedTuple):
+    """Tokens left after everything is paid back, the swaps that were made, in the order of the route, and the loan."""
+
+    gains: dict[Address, int]
+    hops: tuple[Hop, ...]
+    loan: Funding | None = None
+
+
+class Loans(Protocol):
+    def __call__(self, source: Address, token: Address, amount: int) -> Funding:
+        """Raises Skip where it is not lent."""
+        ...
+
+
+class Offers(NamedTuple):
+    """Where money is borrowed and tokens are sold."""
+
+    swaps: Swaps
+    loans: Loans
+
+
+def way_of(plan: Plan) -> Way:
+    return Way(plan.funding.kind, plan.funding.source, plan.route, plan.profit_token)
 
 
 class Predictor:
@@ -35,35 +67,25 @@ class Predictor:
     def predict(self, plan: Plan, view: View, at_s: int, fill: Fill | None = None) -> Prediction:
         """Raises Skip with the reason when the plan is illegal or does not pay on this state, or needs what the config no longer names.
         `fill`: the plan's own on this state, where it is known."""
-        market = self._market(plan)
+        market, way = self._market(plan), way_of(plan)
         fill = fill or self.fill(plan, view, at_s)
-        state = Overlay(view)
-        gains, hops = self._earn(plan, fill, view, state, at_s)
-        if min(gains.values()) < 0:
-            raise Skip("unprofitable", "the sale does not cover the repayment")
+        state = Overlay(view, fill.writes)
+        earned = self.earned(way, fill, plan.funding.amount, Offers(Trades(self.router, state), self._loans(view, at_s)))
+        if earned.loan:
+            state.write(self.lenders[earned.loan.source].after(state, earned.loan, at_s))
         return Prediction(
             plan=plan,
             timestamp_s=at_s,
             repaid=fill.repaid,
             seized=fill.seized,
-            profit=gains[plan.profit_token],
-            gains=gains,
-            value_wei=sum(self.value_wei(market, view, token, amount) for token, amount in gains.items()),
-            gas=self._gas(plan, fill, hops),
+            profit=earned.gains[plan.profit_token],
+            gains=earned.gains,
+            value_wei=self.worth_wei(market, view, earned),
+            gas=market.gas(fill) + self.gas_beside(earned),
             fill=fill,
-            hops=hops,
+            hops=earned.hops,
             writes=tuple(state.writes()),
         )
-
-    def _market(self, plan: Plan) -> Market:
-        market = self.markets.get(plan.market)
-        if market is None:
-            raise Skip("not_configured", f"market {plan.market}")
-        return market
-
-    def _gas(self, plan: Plan, fill: Fill, hops: tuple[Hop, ...]) -> int:
-        loan = FLASH_LOAN_GAS if plan.funding.kind is FundingKind.FLASH_LOAN else 0
-        return EXECUTOR_GAS + loan + self.markets[plan.market].gas(fill) + sum(self.router.gas(hop) for hop in hops)
 
     def fill(self, plan: Plan, view: View, at_s: int) -> Fill:
         market = self._market(plan)
@@ -72,36 +94,46 @@ class Predictor:
             raise Skip("underfunded", f"repays {fill.repaid}, borrowed {plan.funding.amount}")
         return fill
 
-    def _earn(self, plan: Plan, fill: Fill, view: View, state: Overlay, at_s: int) -> Earned:
-        if plan.funding.kind is FundingKind.FLASH_SWAP:
-            return self._flash_swap(plan, fill, state)
-        state.write(fill.writes)
-        if plan.funding.kind is FundingKind.NONE:
-            return {plan.profit_token: fill.seized - fill.repaid}, ()
-        return self._flash_loan(plan, fill, view, state, at_s)
+    def _market(self, plan: Plan) -> Market:
+        market = self.markets.get(plan.market)
+        if market is None:
+            raise Skip("not_configured", f"market {plan.market}")
+        return market
 
-    def _flash_loan(self, plan: Plan, fill: Fill, view: View, state: Overlay, at_s: int) -> Earned:
-        """Borrow debt, liquidate, sell all that was seized, pay back with the fee."""
-        lender = self.lenders.get(plan.funding.source)
-        if lender is None:
-            raise Skip("not_configured", f"lender {plan.funding.source}")
-        funding = lender.quote(view, plan.funding.token, plan.funding.amount, at_s)
-        hops = self.router.quote_in(state, plan.route, plan.collateral_token, fill.seized)
-        _write_hops(state, hops)
-        state.write(lender.after(state, funding, at_s))
-        return {plan.profit_token: hops[-1].amount_out - fill.repaid - funding.fee}, hops
+    # --- what is earned
 
-    def _flash_swap(self, plan: Plan, fill: Fill, state: Overlay) -> Earned:
-        """The last pool pays the debt first; the hops before it turn the collateral into what that pool is owed."""
-        last = self.router.hop_out(state, plan.route[-1], plan.profit_token, plan.funding.amount)
-        state.write(last.writes)
-        state.write(fill.writes)
-        hops = self.router.quote_in(state, plan.route[:-1], plan.collateral_token, fill.seized)
-        _write_hops(state, hops)
-        proceeds = hops[-1].amount_out if hops else fill.seized
-        spare = plan.funding.amount - fill.repaid
-        gains = {plan.profit_token: proceeds - last.amount_in}
-        return gains | ({plan.debt_token: spare} if spare else {}), (*hops, last)
+    def offers(self, view: View, at_s: int) -> Offers:
+        """To compare ways by, on a state that stays as it is: nothing is asked for twice."""
+        return Offers(Quotes(self.router, view), cache(self._loans(view, at_s)))
+
+    def _loans(self, view: View, at_s: int) -> Loans:
+        def loan(source: Address, token: Address, amount: int) -> Funding:
+            lender = self.lenders.get(source)
+            if lender is None:
+                raise Skip("not_configured", f"lender {source}")
+            return lender.quote(view, token, amount, at_s)
+
+        return loan
+
+    def earned(self, way: Way, fill: Fill, borrowed: int, offers: Offers) -> Earned:
+        """Raises Skip when it does not pay, or somebody does not play along."""
+        if way.kind is FundingKind.NONE:
+            earned = Earned({way.profit_token: fill.seized - fill.repaid}, ())
+        elif way.kind is FundingKind.FLASH_SWAP:
+            earned = _flash_swap(way, fill, borrowed, offers.swaps)
+        else:
+            earned = _flash_loan(way, fill, borrowed, offers)
+        if min(earned.gains.values()) < 0:
+            raise Skip("unprofitable", "the sale does not cover the repayment")
+        return earned
+
+    def gas_beside(self, earned: Earned) -> int:
+        """Of all but the liquidation itself."""
+        return EXECUTOR_GAS + FLASH_LOAN_GAS * bool(earned.loan) + sum([self.router.gas(hop) for hop in earned.hops])
+
+    def worth_wei(self, market: Market, view: View, earned: Earned) -> int:
+        """Of all that is gained."""
+        return sum([self.value_wei(market, view, token, amount) for token, amount in earned.gains.items()])
 
     def value_wei(self, market: Market, view: View, token: Address, amount: int) -> int:
         """An amount's worth in wei, at the market's own oracle. Raises Skip("no_price")."""
@@ -113,6 +145,18 @@ class Predictor:
         return value * 10**18 // unit
 
 
-def _write_hops(state: Overlay, hops: Sequence[Hop]) -> None:
-    for hop in hops:
-        state.write(hop.writes)
+def _flash_loan(way: Way, fill: Fill, borrowed: int, offers: Offers) -> Earned:
+    """Borrow debt, liquidate, sell all that was seized, pay back with the fee."""
+    loan = offers.loans(way.source, fill.debt_token, borrowed)
+    hops = sold(offers.swaps, way.route, fill.collateral_token, fill.seized)
+    return Earned({way.profit_token: hops[-1].amount_out - fill.repaid - loan.fee}, hops, loan)
+
+
+def _flash_swap(way: Way, fill: Fill, borrowed: int, swaps: Swaps) -> Earned:
+    """The last pool pays the debt first; the hops before it turn the collateral into what that pool is owed."""
+    last = swaps.hop_out(way.route[-1], way.profit_token, borrowed)
+    hops = sold(swaps, way.route[:-1], fill.collateral_token, fill.seized)
+    proceeds = hops[-1].amount_out if hops else fill.seized
+    spare = borrowed - fill.repaid
+    gains = {way.profit_token: proceeds - last.amount_in}
+    return Earned(gains | ({fill.debt_token: spare} if spare else {}), (*hops, last))

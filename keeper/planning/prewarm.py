@@ -53,7 +53,7 @@ class Prewarmer:
         due = self._due(candidate, view, landing.timestamp_s)
         if due is not None:
             with suppress(Skip):
-                ways = self._planner.ways(*due, landing.timestamp_s, self._planner.gas_price_wei(landing), WAYS)
+                ways = self._planner.ways(*due, landing, WAYS)
         self._known[candidate.market_name, candidate.account] = ways
 
     def known(self, market: str, account: Address) -> Sequence[Plan]:

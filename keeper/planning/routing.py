@@ -7,6 +7,8 @@ the next, so of all ways to reach a token in so many hops only the best few can 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from functools import cache, partial
+from typing import Protocol
 
 from keeper.book.state import Overlay
 from keeper.errors import Skip
@@ -56,6 +58,24 @@ class _Graph:
                     yield from ((pool, *rest) for rest in self.walks(other, target, hops - 1, passed | {other}))
 
 
+class Swaps(Protocol):
+    """Where single swaps are made. Both raise Skip of the pool that cannot."""
+
+    def hop_in(self, pool: PoolKey, token_in: Address, amount_in: int) -> Hop: ...
+
+    def hop_out(self, pool: PoolKey, token_in: Address, amount_out: int) -> Hop: ...
+
+
+def sold(swaps: Swaps, path: Path, token_in: Address, amount_in: int) -> Hops:
+    """Sell exactly `amount_in` along a path."""
+    hops: list[Hop] = []
+    for pool in path:
+        hop = swaps.hop_in(pool, token_in, amount_in)
+        hops.append(hop)
+        token_in, amount_in = hop.token_out, hop.amount_out
+    return tuple(hops)
+
+
 class Router:
     """Routes over all venues together. `paths` are from the token sold to the token bought; empty when they are the same."""
 
@@ -87,25 +107,16 @@ class Router:
 
     def quote_in(self, view: View, path: Path, token_in: Address, amount_in: int) -> Hops:
         """Sell exactly `amount_in` along a path, each hop on the state the hops before it leave. Raises Skip of the pool that cannot."""
-        state = Overlay(view)
-        hops: list[Hop] = []
-        for pool in path:
-            hop = self.hop_in(state, pool, token_in, amount_in)
-            state.write(hop.writes)
-            hops.append(hop)
-            token_in, amount_in = hop.token_out, hop.amount_out
-        return tuple(hops)
+        return sold(Trades(self, Overlay(view)), path, token_in, amount_in)
 
     def quote_out(self, view: View, path: Path, token_in: Address, amount_out: int) -> Hops:
         """Buy exactly `amount_out` along a path that starts with `token_in`. The last pool swaps first, as on chain: it names what it is
         owed to the one before."""
-        state = Overlay(view)
+        trades = Trades(self, Overlay(view))
         hops: list[Hop] = []
         for pool, token in zip(reversed(path), reversed(_tokens(path, token_in)), strict=True):
-            hop = self.hop_out(state, pool, token, amount_out)
-            state.write(hop.writes)
-            hops.append(hop)
-            amount_out = hop.amount_in
+            hops.append(trades.hop_out(pool, token, amount_out))
+            amount_out = hops[-1].amount_in
         return tuple(reversed(hops))
 
     # --- the choice of a path
@@ -122,18 +133,25 @@ class Router:
         return self.top_in(view, token_in, token_out, amount_in, 1, max_hops)[0]
 
     def top_paths(
-        self, view: View, token_in: Address, token_out: Address, amount_in: int, k: int, max_hops: int = MAX_HOPS
+        self, view: View, token_in: Address, token_out: Address, amount_in: int, k: int, swaps: Swaps | None = None
     ) -> tuple[Path, ...]:
-        """The k paths with the largest output, best first. Raises Skip("no_route")."""
-        return tuple(_path(hops) for hops in self.top_in(view, token_in, token_out, amount_in, k, max_hops))
+        """The k paths with the largest output, best first. Raises Skip("no_route"). `swaps`: those of the view, where some are known."""
+        return tuple(_path(hops) for hops in self.top_in(view, token_in, token_out, amount_in, k, swaps=swaps))
 
     def top_in(
-        self, view: View, token_in: Address, token_out: Address, amount_in: int, k: int, max_hops: int = MAX_HOPS
+        self,
+        view: View,
+        token_in: Address,
+        token_out: Address,
+        amount_in: int,
+        k: int,
+        max_hops: int = MAX_HOPS,
+        swaps: Swaps | None = None,
     ) -> tuple[Hops, ...]:
         """The hops of the k paths with the largest output, best first; of equal ones, the shortest. Raises Skip("no_route")."""
         if token_in == token_out:
             return ((),)
-        found = _Search(self, view, self._pools(view), token_in, token_out, k).run(amount_in, max_hops)
+        found = _Search(swaps or Quotes(self, view), self._pools(view), token_in, token_out, k).run(amount_in, max_hops)
         if not found:
             raise Skip("no_route", f"from {token_in} to {token_out}")
         return tuple(found)
@@ -145,12 +163,41 @@ class Router:
         return self._graph
 
 
+class Trades:
+    """Swaps one after another: each on the state the ones before it leave, and written into it."""
+
+    def __init__(self, router: Router, state: Overlay) -> None:
+        self._router, self._state = router, state
+
+    def hop_in(self, pool: PoolKey, token_in: Address, amount_in: int) -> Hop:
+        return self._written(self._router.hop_in(self._state, pool, token_in, amount_in))
+
+    def hop_out(self, pool: PoolKey, token_in: Address, amount_out: int) -> Hop:
+        return self._written(self._router.hop_out(self._state, pool, token_in, amount_out))
+
+    def _written(self, hop: Hop) -> Hop:
+        self._state.write(hop.writes)
+        return hop
+
+
+class Quotes:
+    """Swaps as if each were the only one, on a state that stays as it is: none is computed twice."""
+
+    def __init__(self, router: Router, view: View) -> None:
+        self._in, self._out = cache(partial(router.hop_in, view)), cache(partial(router.hop_out, view))
+
+    def hop_in(self, pool: PoolKey, token_in: Address, amount_in: int) -> Hop:
+        return self._in(pool, token_in, amount_in)
+
+    def hop_out(self, pool: PoolKey, token_in: Address, amount_out: int) -> Hop:
+        return self._out(pool, token_in, amount_out)
+
+
 class _Search:
     """The k best ways from one token to another, found hop by hop."""
 
-    def __init__(self, router: Router, view: View, graph: _Graph, token_in: Address, token_out: Address, k: int) -> None:
-        self._router = router
-        self._view = view
+    def __init__(self, swaps: Swaps, graph: _Graph, token_in: Address, token_out: Address, k: int) -> None:
+        self._swaps = swaps
         self._graph = graph
         self._ends = token_in, token_out
         self._distances = graph.distances(token_out)
@@ -179,7 +226,7 @@ class _Search:
         for hops in ways:
             if all(hop.token_in != other for hop in hops):
                 try:
-                    yield (*hops, self._router.hop_in(self._view, pool, token, hops[-1].amount_out if hops else amount_in))
+                    yield (*hops, self._swaps.hop_in(pool, token, hops[-1].amount_out if hops else amount_in))
                 except Skip:
                     continue
 

@@ -168,6 +168,9 @@ class RecordedBooks:
         await self._books.advance(update)
         self._tape.write(UPDATE, update)
 
+    async def save(self) -> None:
+        await self._books.save()
+
     @property
     def view(self) -> ColumnView:
         return self._books.view

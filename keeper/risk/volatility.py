@@ -13,7 +13,7 @@ Oracles speak one at a time, at irregular moments, often to repeat themselves. S
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -35,6 +35,13 @@ ONE_EVENT_S = 3600.0
 
 LEAST_VOLATILITY = 0.005
 """Per year. A price that never moved may still."""
+
+LARGEST_VOLATILITY = 1e4
+LARGEST_LOG = 750.0
+"""Per year; and of a price, either way: no float's logarithm is larger. What is kept from before and is beyond was not measured."""
+
+CLOCKS_APART_S = DAY_S
+"""So far ahead of the chain a kept time may be: the file may have seen blocks that a reorg took."""
 
 FULL = 8
 """Spans that a half-life is made of at least."""
@@ -246,13 +253,15 @@ class Volatility:
             "tables": {name: _plain(array.ravel()) for name, array in self._tables.items()},
         }
 
-    def restore(self, state: Mapping[str, Any]) -> None:
-        """Raises KeyError, TypeError or ValueError for what `state` did not make; then nothing has changed."""
+    def restore(self, state: Mapping[str, Any], now_s: float = math.inf) -> None:
+        """Raises KeyError, TypeError or ValueError for what `state` did not make, before `now_s`; then nothing has changed."""
         column = {tuple(str(part) for part in factor): at for at, factor in enumerate(state["factors"])}
         size = len(column)
         vectors = {name: _array(state["vectors"][name], (size,)) for name in VECTORS}
         tables = {name: _array(state["tables"][name], (size, size)) for name in TABLES}
         numbers = {name: _number(state["numbers"][name]) for name in NUMBERS}
+        if not all(_plausible(vectors, tables, numbers, now_s + CLOCKS_APART_S)):
+            raise ValueError("the kept volatility must be one that prices can have")
         self._column, self._vectors, self._tables = column, vectors, tables
         for name, value in numbers.items():
             setattr(self, f"_{name}", value)
@@ -266,6 +275,25 @@ VECTORS = ("log", "at", "squares", "weight", "ticks", "leaps", "seen")
 
 TABLES = ("base", "since", "own", "cross")
 """Per pair (i, j): i's log price when they were last taken together and when that was, Σ of i's squares there, Σ of products."""
+
+
+def _plausible(
+    vectors: Mapping[str, Floats], tables: Mapping[str, Floats], numbers: Mapping[str, float], latest_s: float
+) -> Iterator[bool | np.bool_]:
+    """NaN fails every comparison; it is right only where a factor, or a pair, has not been heard of."""
+    yield from (np.isfinite(vectors[name]).all() for name in VECTORS if name != "log")
+    yield from (np.isfinite(tables[name]).all() for name in TABLES if name != "base")
+    yield from (~(np.abs(logs) > LARGEST_LOG).any() for logs in (vectors["log"], tables["base"]))
+    yield from ((vectors[name] >= 0).all() for name in ("squares", "leaps", "seen"))
+    yield from ((vectors[name] > 0).all() for name in ("weight", "ticks"))
+    yield (vectors["squares"] <= LARGEST_VOLATILITY**2 / YEAR_S * vectors["weight"]).all()
+    yield (tables["own"] >= 0).all()
+    yield (np.abs(tables["cross"]) <= (1 + 1e-9) * np.sqrt(tables["own"] * tables["own"].T) + 1e-150).all()
+    yield from (numbers[name] < math.inf for name in NUMBERS)
+    yield from (numbers[name] >= 0 for name in ("events", "believed"))
+    yield numbers["watched_s"] > 0
+    yield from ((times <= latest_s).all() for times in (vectors["at"], tables["since"]))
+    yield from (numbers[name] <= latest_s for name in ("last_s", "last_jump_s"))
 
 
 def _grown(table: Floats, fill: float) -> Floats:

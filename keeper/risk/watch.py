@@ -24,7 +24,7 @@ LEAST_GAS = 200_000
 BEST_SALE = 0.10
 """How far above the market's own prices what is seized may sell, before parked accounts would be missed."""
 
-MANY = 12
+MANY = 16
 """From so many accounts on compiling their rows together is faster."""
 
 MARKET_BITS = 40
@@ -58,6 +58,8 @@ class Watch:
         self._handles = [_Handles() for _ in self._markets]
         self._factors: list[dict[Factor, tuple[Cell, ...]]] = [{} for _ in self._markets]
         self._driven: dict[Cell, set[tuple[int, Factor]]] = defaultdict(set)
+        self._driving: set[str] = set()
+        """The tables of the cells that factors hang on."""
         self._stale: set[tuple[int, Factor]] = set()
         self._known = 1
         self._landing: Landing | None = None
@@ -84,8 +86,8 @@ class Watch:
         for number, market in enumerate(self._markets):
             self._refresh(number, market.touched(writes), state)
         self.engine.watch_put()
-        if self._driven:
-            for table, key, _ in writes:
+        for table, key, _ in writes:
+            if table in self._driving:
                 self._stale |= self._driven.get((table, key), _NO_FACTORS)
 
     def _refresh(self, number: int, accounts: set[Address], state: ColumnView) -> None:
@@ -98,15 +100,17 @@ class Watch:
 
     def _put_many(self, number: int, accounts: set[Address], state: ColumnView) -> None:
         market, handles = self._markets[number], self._handles[number]
-        found = (state.slot(market.name, account) for account in accounts)
+        found = [state.slot(market.name, account) for account in accounts]
         slots = np.array(sorted(slot for slot in found if slot is not None), np.int32)
-        old = handles.first(slots)
-        handles.fill(slots, np.full(len(slots), -1, np.int32))
+        old, gone = handles.first(slots), np.ones(len(slots), np.bool_)
         for block in market.compiled(state, slots):
-            tags, own = block.slot.astype(np.int64) | number << MARKET_BITS, old[np.searchsorted(slots, block.slot)]
-            handles.fill(block.slot, self.engine.put_many(own, block, _floor(market), tags))
-        for handle in old[(old >= 0) & (handles.first(slots) < 0)].tolist():
-            self.engine.drop(handle)
+            tags, own = block.slot.astype(np.int64) | number << MARKET_BITS, np.searchsorted(slots, block.slot)
+            handles.fill(block.slot, self.engine.put_many(old.take(own), block, _floor(market), tags))
+            gone[own] = False
+        if gone.any():
+            handles.fill(slots[gone], np.full(int(gone.sum()), -1, np.int32))
+            for handle in old[gone & (old >= 0)].tolist():
+                self.engine.drop(handle)
 
     def _put(self, number: int, account: Address, state: ColumnView) -> None:
         market, handles = self._markets[number], self._handles[number]
@@ -186,6 +190,7 @@ class Watch:
             for cell in self._factors[number][factor]:
                 self._driven[cell].discard((number, factor))
             cells = self._factors[number][factor] = self._markets[number].drivers(state, factor)
+            self._driving.update(table for table, _ in cells)
             for cell in cells:
                 self._driven[cell].add((number, factor))
 

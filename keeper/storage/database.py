@@ -6,13 +6,15 @@ All work runs in whole transactions that a cancelled caller cannot tear.
 from __future__ import annotations
 
 import asyncio
+import os
 import sqlite3
 from collections.abc import Awaitable, Callable, Coroutine
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal, Self, TypeVar
 
-from sqlalchemy import URL, Connection, MetaData, event
+from sqlalchemy import URL, Connection, MetaData, NullPool, create_engine, event
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 from sqlalchemy.types import Text, TypeDecorator
@@ -68,6 +70,8 @@ class Database:
         lock = None if read_only else FileLock(path)
         try:
             await asyncio.to_thread(check, path, chain_id, kind, read_only)
+            if not read_only and _is_empty(path):
+                await asyncio.to_thread(_begin, path, chain_id, kind)
             engine = _engine(path, kind, read_only)
             database = cls(path, kind, engine, await _connect(path, kind, engine), lock)
         except BaseException:
@@ -102,15 +106,8 @@ class Database:
                 raise explain(self.path, self._kind, error) from None
 
     async def _create(self, chain_id: int) -> None:
-        rows = {"kind": self._kind.name, "schema_version": str(self._kind.schema_version), "chain_id": str(chain_id)}
-
-        async def create(connection: AsyncConnection) -> None:
-            await connection.exec_driver_sql("CREATE TABLE IF NOT EXISTS meta (name TEXT PRIMARY KEY, value TEXT NOT NULL)")
-            await connection.exec_driver_sql("INSERT OR IGNORE INTO meta VALUES (?, ?)", list(rows.items()))
-            await connection.run_sync(self._kind.tables.create_all)
-
         try:
-            await self.write(create)
+            await self.write(lambda connection: connection.run_sync(partial(_fill, chain_id=chain_id, kind=self._kind)))
         except BaseException:
             await self.close()
             raise
@@ -142,7 +139,7 @@ async def uncancelled(work: Coroutine[Any, Any, T]) -> T:
 def check(path: Path, chain_id: int, kind: FileKind, read_only: bool) -> None:
     """Look at a file without changing it. Raises ConfigError, Halt."""
     try:
-        if not path.exists() or not path.stat().st_size:
+        if _is_empty(path):
             if read_only:
                 raise _absent(path)
             return
@@ -154,6 +151,44 @@ def check(path: Path, chain_id: int, kind: FileKind, read_only: bool) -> None:
         raise explain(path, kind, error) from None
     except OSError as error:
         raise Halt(f"{path} cannot be read: {error.strerror}") from None
+
+
+def _is_empty(path: Path) -> bool:
+    return not path.exists() or not path.stat().st_size
+
+
+def _begin(path: Path, chain_id: int, kind: FileKind) -> None:
+    """Make a new file aside and put it in place whole: whoever reads beside its owner never meets half of one."""
+    aside = path.with_name(f"{path.name}.new")
+    engine = create_engine(URL.create("sqlite", database=str(aside)), poolclass=NullPool)
+    try:
+        aside.unlink(missing_ok=True)
+        with engine.begin() as connection:
+            _fill(connection, chain_id, kind)
+        with engine.connect() as connection:
+            connection.exec_driver_sql("PRAGMA journal_mode = WAL")  # once it is in place, that would need a moment without readers
+        os.replace(aside, path)
+        _sync_folder(path.parent)
+    except SQLAlchemyError as error:
+        raise explain(path, kind, error) from None
+    except OSError as error:
+        raise Halt(f"{path} cannot be created: {error.strerror}") from None
+
+
+def _fill(connection: Connection, chain_id: int, kind: FileKind) -> None:
+    rows = {"kind": kind.name, "schema_version": str(kind.schema_version), "chain_id": str(chain_id)}
+    connection.exec_driver_sql("CREATE TABLE IF NOT EXISTS meta (name TEXT PRIMARY KEY, value TEXT NOT NULL)")
+    connection.exec_driver_sql("INSERT OR IGNORE INTO meta VALUES (?, ?)", list(rows.items()))
+    kind.tables.create_all(connection)
+
+
+def _sync_folder(folder: Path) -> None:
+    """So that a power cut cannot take the file's name and leave what was committed to it nowhere."""
+    fd = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(fd)
+    finally:
+        os.close(fd)
 
 
 def _meta(path: Path) -> dict[str, str] | None:

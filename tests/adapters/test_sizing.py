@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from keeper.adapters.aave_v3.market import AaveV3Market
 from keeper.adapters.aave_v3.sizing import HEADROOM_S
 from keeper.adapters.aave_v3.versions import V3_0, V3_6, VERSIONS, RuleSet
+from keeper.book.state import Overlay
 from keeper.errors import Skip
 from keeper.fixedpoint import MAX_UINT256
 from keeper.types import Fill, Pair
@@ -61,6 +62,31 @@ def test_a_cover_that_closes_the_debt_closes_it_ten_minutes_later(rules: RuleSet
         assert closed.repaid <= closed.cover
 
 
+@pytest.mark.parametrize("rules", [row for row in VERSIONS if row.must_not_leave_dust], ids=lambda row: row.version)
+@given(dollars=st.integers(1, 10**6), health_bps=st.integers(8000, 9990))
+def test_a_hair_more_than_the_most_that_leaves_enough_leaves_dust_or_is_more_than_may_be_repaid(
+    rules: RuleSet, dollars: int, health_bps: int
+) -> None:
+    market = market_of(rules)
+    state = two_reserves(market, dollars, health_bps)
+    (pair,) = market.pairs(state, ACCOUNT, NOW_S)
+    closed = {(market.cells.debt, (1, ACCOUNT), 0), (market.cells.supply, (0, ACCOUNT), 0)}
+    most = fill(market, state, pair, pair.amounts[-1]).repaid
+    leaving = [amount for amount in pair.amounts if closed.isdisjoint(fill(market, state, pair, amount).writes)]
+    more = max(leaving, default=0) * 1_000_010 // 1_000_000 + UNIT // 1000
+    assert repaid(market, state, pair, more) in (None, most)
+
+
+def repaid(market: AaveV3Market, state: State, pair: Pair, cover: int) -> int | None:
+    """None when it would leave dust."""
+    try:
+        return fill(market, state, pair, cover).repaid
+    except Skip as skip:
+        if skip.reason != "dust":
+            raise
+        return None
+
+
 def test_dust_is_refused_from_3_3_and_taken_before() -> None:
     for rules, dust_refused in ((V3_0, False), (V3_6, True)):
         market = market_of(rules)
@@ -108,6 +134,20 @@ def test_each_bar_to_a_liquidation_is_named(table: str, key: tuple[int | str, ..
     if reason != "healthy":
         with pytest.raises(Skip, match=reason):
             market.pairs(state, ACCOUNT, NOW_S)
+
+
+def test_terms_agreed_on_another_state_count_for_nothing() -> None:
+    market = market_of(V3_6)
+    state = two_reserves(market, 5000, 9800)
+    (pair,) = market.pairs(state, ACCOUNT, NOW_S)
+    half = fill(market, state, pair, 2000 * UNIT)
+    assert fill(market, state, pair, 1000 * UNIT).seized < half.seized
+    dearer = Overlay(state, [(market.cells.reserve, (0, "bonus"), 10900)])
+    assert market.fill(dearer, ACCOUNT, pair.debt_token, pair.collateral_token, 2000 * UNIT, NOW_S).seized > half.seized
+    assert fill(market, state, pair, 2000 * UNIT) == half
+    state.put(market.cells.reserve, (1, "paused"), 1)
+    with pytest.raises(Skip, match="paused"):
+        fill(market, state, pair, 2000 * UNIT)
 
 
 def test_a_grace_period_is_over_only_after_its_last_second() -> None:

@@ -109,6 +109,25 @@ def test_entries_are_all_cells_that_are_not_kept_apart(batch: list[Write]) -> No
             assert all(0 <= key[0] < 4096 for key in found if not alone and isinstance(key[0], int))
 
 
+@given(writes, st.lists(accounts, unique=True))
+def test_what_is_held_is_every_entry_of_every_table_and_of_some_accounts_theirs_in_order(batch: list[Write], chosen: list[Address]) -> None:
+    tables = columned(batch)
+    for source, names in SOURCES.items():
+        entries = [(4096 * index, tables.entries(name)) for index, name in enumerate(names)]
+        whole = {(base + n, s): lo | hi << 64 for base, found in entries for n, s, lo, hi in rows_of(found)}
+        assert {(n, s): lo | hi << 64 for n, s, lo, hi in rows_of(tables.held(source))} == whole
+        slots = [slot for account in chosen if (slot := tables.slot(source, account)) is not None]
+        some = tables.held(source, np.array(slots, np.int32))
+        assert some.slot.tolist() == sorted(some.slot.tolist())
+        theirs = {cell: value for cell, value in whole.items() if cell[1] in slots}
+        assert {(n, slots[place]): lo | hi << 64 for n, place, lo, hi in rows_of(some)} == theirs
+        assert len(some.slot) == len(theirs)
+
+
+def rows_of(entries: Entries) -> list[tuple[int, ...]]:
+    return list(zip(*(column.tolist() for column in entries), strict=True))
+
+
 @given(writes)
 def test_an_account_keeps_its_slot_for_ever(batch: list[Write]) -> None:
     tables = Tables(SOURCES)

@@ -1,17 +1,22 @@
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import pytest
 
+from keeper.chain import block_logs
 from keeper.chain.codec import to_address, word
+from keeper.chain.logs import Wanted
 from keeper.chain.reader import NodeReader
 from keeper.chain.rpc import Rpc
 from keeper.devnet import Devnet
 from keeper.errors import Skip, Transient
 from keeper.testing.faults import Fault, FaultProxy
-from keeper.types import Hash, Head, LogFilter, Read
+from keeper.types import Address, Hash, Head, LogFilter, Read
 from tests.chain.emitter import PING, PONG, Emitter, pings
 
 NOWHERE = Hash("0x" + "77" * 32)
+NOBODY = Address("0x" + "77" * 20)
 
 
 async def emit_blocks(net: Devnet, emitter: Emitter, blocks: int) -> tuple[LogFilter, list[int]]:
@@ -99,6 +104,26 @@ async def test_a_log_older_than_its_filter_is_left_out(net: Devnet, reader: Node
     head = await reader.head()
     assert await reader.logs_of_block([LogFilter(f.address, f.topics, number + 1)], head) == ()
     assert len(await reader.logs_of_block([LogFilter(f.address, f.topics, number + 1), f], head)) == 1
+
+
+async def test_what_is_wanted_is_worked_out_again_only_when_it_has_changed(
+    net: Devnet, reader: NodeReader, emitter: Emitter, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    worked_out: list[LogFilter] = []
+
+    class Heard(Wanted):
+        def __init__(self, filters: Iterable[LogFilter]) -> None:
+            worked_out.extend(asked := list(filters))
+            super().__init__(asked)
+
+    monkeypatch.setattr(block_logs, "Wanted", Heard)
+    pinged, _ = await emit_blocks(net, emitter, 1)
+    head, elsewhere = await reader.head(), LogFilter(NOBODY, pinged.topics, 0)
+    filters = [pinged]
+    assert len(await reader.logs_of_block(filters, head)) == len(await reader.logs_of_block((pinged,), head)) > 0
+    filters[0] = elsewhere
+    assert await reader.logs_of_block(filters, head) == ()
+    assert worked_out == [pinged, elsewhere]
 
 
 async def test_the_logs_of_a_block_left_behind_are_transient(net: Devnet, reader: NodeReader, emitter: Emitter) -> None:

@@ -7,10 +7,10 @@ from typing import Any
 import pytest
 from eth_abi.abi import encode
 
-from keeper.devnet import Devnet
+from keeper.devnet import Devnet, DevnetOptions
 from keeper.devnet.driver import drive
 from keeper.devnet.genesis.tokens import BY_SYMBOL, MAX_ANSWER
-from keeper.devnet.names import ACCOUNTS, TRANSMITTER
+from keeper.devnet.names import ACCOUNTS, TRADER, TRANSMITTER
 from keeper.devnet.oracle import CONFIG_DIGEST, REPORT, report
 from keeper.devnet.uniswap import POOLS, ordered, sqrt_price_x96
 from keeper.errors import KeeperError
@@ -117,6 +117,17 @@ async def test_the_driver_plays_one_step_a_block(net: Devnet) -> None:
     assert seen == [(first + 1 + i, price * 10**8) for i, price in enumerate((2400, 2300, 2200))]
     assert await net.prices() == steps[-1]
     await _assert_pools_stand_at(net, steps[-1])
+
+
+async def test_a_move_is_in_one_block_as_a_whole_however_fast_they_come() -> None:
+    async with Devnet.start(DevnetOptions(block_time_s=0.02, traffic=False)) as net:
+        first = await net.next_block()
+        for percent in range(99, 84, -1):
+            await net.set_prices({"WETH": NEW["WETH"] * percent // 100})
+        last = await net.next_block()
+        blocks = await net.batch([("eth_getBlockByNumber", [hex(number), True]) for number in range(first, last + 1)])
+        senders = [{tx["from"] for tx in block["transactions"]} & {TRANSMITTER, TRADER} for block in blocks]
+    assert set(map(frozenset, senders)) == {frozenset(), frozenset({TRANSMITTER, TRADER})}
 
 
 async def _assert_pools_stand_at(net: Devnet, prices: dict[str, int]) -> None:

@@ -240,6 +240,7 @@ async def test_going_live_needs_a_key_that_may_and_can_pay(folder: MakeFolder, n
     assert refused.failed == (2, f"{where}: {address} is not an operator of {executor}; its owner can add it")
     assert broke.failed == (1, f"chains.devnet.signer: {OPERATOR} has no eth to pay for gas: send it some")
     assert unfunded.failed == (1, f"the node refuses the deployment: insufficient_funds (sender {OPERATOR})")
-    assert {name: row["fix"] for name, row in checked.bad().items()} == {"balance": f"send eth for gas to {OPERATOR}"}
+    bad = checked.bad()
+    assert {name: row["fix"] for name, row in bad.items()} == {"balance": f"send eth for gas to {OPERATOR}"}, bad
     await net.request("anvil_setBalance", OPERATOR, hex(10**18))
     assert (await poor.keeper("run", "--live", "--blocks", "1")).status == 0

@@ -193,6 +193,20 @@ async def test_a_second_source_named_later_is_asked_from_then_on(net: Devnet, tm
     assert seen == [("trade", None, "trade"), ("hold", 2500 * 10**8, "trade"), ("trade", None, "trade")]
 
 
+@pytest.mark.parametrize(("held", "idle"), [("", True), ("WETH", True), ("LINK", False)])
+async def test_check_is_not_content_where_nothing_can_be_traded(net: Devnet, tmp_path: Path, held: str, idle: bool) -> None:
+    """All prices are held, or that of the native token, by which profit is weighed; one token alone leaves the others."""
+    silent = 'stale = "hold"\nheartbeat_s = 60\n'
+    tables = f'[[chains.guard.tokens]]\ntoken = "{net.addresses[f"token.{held}"]}"\n{silent}' if held else ""
+    for _ in range(6):
+        await net.mine()
+    rulings, more = ({}, "") if held else ({"stale": "hold"}, "heartbeat_s = 60")
+    row = await checked(settings(net, tmp_path, rulings, more, tables))
+    assert row["ok"] is not idle
+    assert ("nothing is traded in aave-v36, aave-v302" in row["detail"]) is idle
+    assert f"; {held or 'USDC'} hold" in row["detail"]
+
+
 async def test_check_counts_the_witnesses_and_finds_what_the_settings_misname(net: Devnet, tmp_path: Path) -> None:
     stranger = "0x" + "12" * 20
     assert (await checked(settings(net, tmp_path, {})))["detail"] == "12, 12 of them seen by pools"

@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 from prometheus_client import CollectorRegistry
 
-from keeper.app import open_chain
+from keeper.app import Chain, open_chain
 from keeper.book.audit import Auditor
 from keeper.config import load
 from keeper.daemon import Listeners, open_pipeline
@@ -240,8 +240,31 @@ async def test_a_block_replaced_between_the_books_step_and_the_settlement_waits_
                 other = await anext(updates)
                 await parts.books.advance(other)
                 settled = await parts.settling.settle(other)
+                await parts.books.save()
         assert [head.number for head in other.undo] == [block]
         assert {outcome.verdict for outcome in settled} == {Verdict.WON}
+        await assert_agreed(here, {"won"})
+
+
+async def test_what_a_node_answered_from_a_later_state_is_read_again_before_the_ledger_has_it() -> None:
+    """A price, one percent off until the next block is met."""
+    async with world(ACCOUNTS, SEED) as here:
+        async with keeper_on(here) as keeper:
+            await step(here, keeper, await drop(here, FALL_PERCENT))
+        named = here.settings.chains[0]
+        async with open_pipeline(here.settings, named, True, Metrics(CollectorRegistry()), Listeners()) as pipeline:
+            parts = pipeline._parts
+            chain, feed = parts.books, parts.feed.updates()
+            assert isinstance(chain, Chain)
+            assert isinstance(feed, AsyncGenerator)
+            cell = ("aave-v36/asset", (here.net.addresses["token.WETH"], "price"))
+            await chain.bookkeeper.note([(*cell, chain.view.get(*cell) * 99 // 100)])
+            async with aclosing(feed) as updates:
+                await here.net.mine()
+                met = await anext(updates)
+                await chain.advance(met)
+                assert {outcome.verdict for outcome in await parts.settling.settle(met)} == {Verdict.WON}
+                await chain.save()
         await assert_agreed(here, {"won"})
 
 

@@ -170,6 +170,9 @@ async def test_the_command_tells_people_programs_and_reports_the_same_every_time
     kinds = Counter(row["kind"] for row in first.rows)
     assert kinds["shock"] == 2
     assert kinds["curve"] == 2 * 26
+    for market in ("aave-v36", "aave-v302"):
+        curve = [row for row in first.rows if row["kind"] == "curve" and row["market"] == market]
+        assert [int(row["share_bps"]) for row in curve] == list(range(0, 12_501, 500))
     assert kinds["paths"] == 1
     assert kinds["round"] >= 2
     assert all(isinstance(row[key], str) for row in first.rows for key in ("debt", "seized", "value_at_risk", "round") if key in row)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -95,6 +96,31 @@ async def test_a_blocks_plans_are_each_predicted_on_what_the_ones_before_leave(n
             again = chain.predictor.predict(plan.plan, state, landing.timestamp_s)
             assert (again.profit, again.gains) == (plan.profit, plan.gains)
             state.write(again.writes)
+
+
+async def test_the_first_plan_of_a_block_is_the_best_of_its_account(net: Devnet, tmp_path: Path) -> None:
+    async with crashed(net, tmp_path, 75) as chain:
+        landing = chain.landing(chain.head)
+        candidates = chain.watch.candidates(chain.view, landing)
+        first = chain.planner.block(candidates, chain.view, landing)[0][0]
+        (candidate,) = (c for c in candidates if (c.market_name, c.account) == (first.plan.market, first.plan.account))
+        assert first == chain.planner.best(candidate, chain.view, landing.timestamp_s, chain.planner.gas_price_wei(landing))
+        assert first == chain.predictor.predict(first.plan, chain.view, landing.timestamp_s)
+
+
+async def test_planning_leaves_the_garbage_collector_nothing_to_do(net: Devnet, tmp_path: Path) -> None:
+    """Its pauses would come between a log and its transaction."""
+    async with crashed(net, tmp_path, 75) as chain:
+        landing = chain.landing(chain.head)
+        candidates = chain.watch.candidates(chain.view, landing)
+        assert chain.planner.block(candidates, chain.view, landing)[1], "nobody was rejected"
+        gc.collect()
+        gc.disable()
+        try:
+            chain.planner.block(candidates, chain.view, landing)
+            assert gc.collect() == 0
+        finally:
+            gc.enable()
 
 
 async def test_a_plan_survives_being_written_down(net: Devnet, tmp_path: Path) -> None:

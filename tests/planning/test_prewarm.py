@@ -14,11 +14,11 @@ from keeper.config import load
 from keeper.devnet import Devnet
 from keeper.errors import Skip
 from keeper.fixedpoint import MAX_UINT256
-from keeper.planning.planner import GAS_SLACK
+from keeper.planning.choice import GAS_SLACK
 from keeper.risk.watch import Candidate
 from keeper.types import Address, Landing, Plan, Prediction
 
-WITHIN = 0.995
+WITHIN = 0.999_999
 NEAR = 64
 FALLING = ("WETH", "wstETH", "WBTC", "LINK")
 ETHER_WEI = 10**20

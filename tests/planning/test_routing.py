@@ -10,8 +10,9 @@ from hypothesis import strategies as st
 
 from keeper.book.state import Overlay
 from keeper.errors import Skip
-from keeper.planning.routing import Path, Router
-from keeper.types import Address, PoolKey
+from keeper.planning.routing import Path, Quotes, Router
+from keeper.ports import View
+from keeper.types import Address, Hop, PoolKey
 from tests.venues.paper import Paper, token
 
 TOKENS = [token(i) for i in range(1, 6)]
@@ -122,6 +123,28 @@ def test_an_exact_output_swaps_the_last_pool_first() -> None:
     first, last = Router([paper.venue]).quote_out(paper.view, (pool, pool), A, 10**16)
     assert last == paper.venue.swap_out(paper.view, pool, B, 10**16)
     assert first == paper.venue.swap_out(Overlay(paper.view, last.writes), pool, A, last.amount_in)
+
+
+class Counting(Router):
+    """Remembers what it sold."""
+
+    def __init__(self, paper: Paper) -> None:
+        super().__init__([paper.venue])
+        self.sold: list[Hop] = []
+
+    def hop_in(self, view: View, pool: PoolKey, token_in: Address, amount_in: int) -> Hop:
+        self.sold.append(super().hop_in(view, pool, token_in, amount_in))
+        return self.sold[-1]
+
+
+@given(worlds, sizes)
+def test_quotes_are_the_routers_own_and_none_is_computed_twice(shapes: list[tuple[Address, Address, int, int, float]], amount: int) -> None:
+    paper = trading((A, B, 500, 0, 22.0), *(shape for shape in shapes if shape[:3] != (A, B, 500)))
+    router = Counting(paper)
+    quotes = Quotes(router, paper.view)
+    expected = Router([paper.venue]).top_in(paper.view, A, B, amount, 3)
+    assert [router.top_in(paper.view, A, B, amount, 3, swaps=quotes) for _ in range(2)] == [expected, expected]
+    assert len({(hop.pool, hop.token_in, hop.amount_in) for hop in router.sold}) == len(router.sold) > 0
 
 
 def test_the_state_it_is_shown_is_left_alone() -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Awaitable, Callable, Mapping
-from contextlib import suppress
+from contextlib import closing, suppress
 from functools import partial
 from pathlib import Path
 
@@ -33,18 +33,19 @@ async def record(net: Devnet, settings: Settings, tape: Path, before: Mapping[in
         if report.head.number >= wanted:
             reached.set()
 
-    opened = Tape(tape)
-    keeper = asyncio.create_task(run(settings, live=False, listeners=Listeners(block=(block,)), recorder=Recorder(opened)))
-    for number, prices in enumerate(path("crash", STEPS, 1, await net.prices())):
-        await net.set_prices(prices)
-        (before or {}).get(number, lambda: None)()
-        reached.clear()
-        wanted = await net.mine()
-        await within(reached.wait, keeper)
-    keeper.cancel()
-    with suppress(asyncio.CancelledError):
-        await keeper
-    opened.close()
+    with closing(Tape(tape)) as opened:
+        keeper = asyncio.create_task(run(settings, live=False, listeners=Listeners(block=(block,)), recorder=Recorder(opened)))
+        try:
+            for number, prices in enumerate(path("crash", STEPS, 1, await net.prices())):
+                await net.set_prices(prices)
+                (before or {}).get(number, lambda: None)()
+                reached.clear()
+                wanted = await net.mine()
+                await within(reached.wait, keeper)
+        finally:
+            keeper.cancel()
+            with suppress(asyncio.CancelledError):
+                await keeper
 
 
 async def within(waited: Callable[[], Awaitable[object]], keeper: asyncio.Task[None]) -> None:

@@ -72,6 +72,35 @@ def test_rows_may_bring_new_factors_while_certificates_are_made() -> None:
     assert tick(engine) == {new}
 
 
+@pytest.mark.parametrize("everything", [True, False])
+def test_the_certificate_of_a_row_edited_meanwhile_is_not_trusted(monkeypatch: pytest.MonkeyPatch, everything: bool) -> None:
+    monkeypatch.setattr(engines, "WATCHED", 0)
+    engine = engine_of(SAFE, SAFE)
+    work = engine.work(everything)
+    assert work
+    work.run()
+    engine.put(1, Row({PRICE: 1.01, DEBT: -100.0}, 0.0))
+    engine.adopt(work)
+    price(engine, 95.0)
+    assert set(engine.inside().tolist()) == {1}
+
+
+@pytest.mark.parametrize("everything", [True, False])
+def test_a_row_whose_certificate_was_used_up_meanwhile_is_still_looked_at(monkeypatch: pytest.MonkeyPatch, everything: bool) -> None:
+    monkeypatch.setattr(engines, "WATCHED", 0)
+    engine = engine_of(*[SAFE] * 20)
+    recentre(engine)
+    engine.put(None, SAFE)
+    tick(engine)
+    work = engine.work(everything)
+    assert work
+    price(engine, 50.5)
+    assert engine.watched == 21
+    engine.adopt(work.run())
+    price(engine, 49.0)
+    assert set(engine.inside().tolist()) == {*range(21)}
+
+
 def test_the_work_of_another_engine_is_not_trusted() -> None:
     work = engine_of(SAFE, SAFE, SAFE).work(everything=True)
     assert work

@@ -191,6 +191,27 @@ async def test_a_reader_of_a_ledger_that_is_not_there_is_told_who_makes_it(tmp_p
     assert os.listdir(tmp_path) == []
 
 
+async def test_a_file_that_is_just_being_made_is_there_whole_or_not_at_all(tmp_path: Path) -> None:
+    """Whoever only looks may do so at any moment."""
+    looks = 0
+    for path in (tmp_path / f"{number}.sqlite" for number in range(20)):
+        making = asyncio.create_task(BookStore.open(path, 1))
+        while not making.done():
+            if path.exists():
+                await (await BookStore.open(path, 1, read_only=True)).close()
+                looks += 1
+            await asyncio.sleep(0)
+        await (await making).close()
+    assert looks
+
+
+async def test_what_a_start_left_half_made_is_made_anew(tmp_path: Path) -> None:
+    path = tmp_path / "ledger.sqlite"
+    path.with_name("ledger.sqlite.new").write_bytes(b"SQLite format 3" + b"\0" * 2000)
+    await filled(path)
+    assert sorted(os.listdir(tmp_path)) == ["ledger.sqlite", "ledger.sqlite.lock"]
+
+
 async def test_a_full_disk_halts_with_nothing_half_written_and_goes_on_after_room_is_made(tmp_path: Path) -> None:
     path = tmp_path / "ledger.sqlite"
     ledger = await Ledger.open(path, 1)

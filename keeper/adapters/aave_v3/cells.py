@@ -31,6 +31,9 @@ from keeper.types import Address, Write
 
 RESERVES_A_PAGE = 64
 
+SUPPLY, DEBT, BITS, CATEGORY = range(4)
+"""Of `Cells.columns`, which is which."""
+
 
 @dataclass(frozen=True, slots=True)
 class Era:
@@ -57,10 +60,10 @@ class Deployment:
         return self.eras[-1].rules
 
     def rules_at(self, position: tuple[int, int]) -> RuleSet:
-        for era in reversed(self.eras):
-            if era.since <= position:
-                return era.rules
-        return self.eras[0].rules
+        newest = self.eras[-1]
+        if newest.since <= position:
+            return newest.rules
+        return next((era.rules for era in reversed(self.eras) if era.since <= position), self.eras[0].rules)
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,8 +110,9 @@ class Cells:
         self.bits = f"{name}/bits"
         self.category = f"{name}/category"
         self.columns: tuple[str, ...] = (self.supply, self.debt, self.bits, self.category)
-        self.identities = frozenset({self.slot, self.id, self.token, self.aggregator})
-        self.partly_identities = frozenset({self.market, self.reserve, self.asset, self.emode})
+        self.shaping = dict.fromkeys((self.slot, self.id, self.token, self.aggregator), True)
+        """Tables that say who a contract is: with all of their cells, or with some fields only."""
+        self.shaping |= dict.fromkeys((self.market, self.reserve, self.asset, self.emode), False)
 
     # --- reserves
 

@@ -24,6 +24,12 @@ def word(data: bytes, index: int) -> int:
     return int.from_bytes(data[WORD * index : WORD * index + WORD])
 
 
+def three_words(data: bytes) -> tuple[int, int, int]:
+    """The first three."""
+    from_bytes = int.from_bytes
+    return from_bytes(data[:32]), from_bytes(data[32:64]), from_bytes(data[64:96])
+
+
 def signed(value: int) -> int:
     """A 256-bit word read as two's complement."""
     return value - (1 << 256) if value & SIGN_BIT else value

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable, Mapping
 from functools import partial
 
 from keeper.adapters.aave_v3.cells import RESERVES_A_PAGE, Cells, Deployment
-from keeper.adapters.aave_v3.codec import signed, to_address, topic, topic_address, word
+from keeper.adapters.aave_v3.codec import signed, three_words, to_address, topic, topic_address, word
 from keeper.adapters.aave_v3.feeds import priced
 from keeper.adapters.aave_v3.governance import CONFIGURATOR, PROVIDER
 from keeper.adapters.aave_v3.interest import accrue
@@ -46,8 +46,12 @@ class Applier:
 
 def reshapes(cells: Cells, writes: Iterable[Write]) -> bool:
     """Whether these writes may change what is followed, or what an `Applier` has looked up."""
-    whole, partly = cells.identities, cells.partly_identities
-    return any(table in whole or (table in partly and key[-1] in SHAPE_FIELDS) for table, key, _ in writes)
+    shaping = cells.shaping
+    for table, key, _ in writes:
+        whole = shaping.get(table)
+        if whole or (whole is False and key[-1] in SHAPE_FIELDS):
+            return True
+    return False
 
 
 def _roles(deployment: Deployment, cells: Cells, view: View) -> dict[Address, Role]:
@@ -102,13 +106,16 @@ class SupplyToken:
     def __init__(self, deployment: Deployment, cells: Cells, reserve: int) -> None:
         self._deployment, self._cells, self._reserve = deployment, cells, reserve
         self._table = cells.supply if self.side == "supply" else cells.debt
+        self._total, self._of_side = cells.total, (reserve, self.side)
 
     def mint(self, log: Log, view: View) -> list[Write]:
         """Also a burn whose accrued interest exceeds it (negative change), and interest made visible by a transfer (zero)."""
-        return self._change(log, view, topic_address(log.topics[2]), word(log.data, 0) - word(log.data, 1))
+        amount, interest, index = three_words(log.data)
+        return self._change(log, view, log.topics[2], amount - interest, index)
 
     def burn(self, log: Log, view: View) -> list[Write]:
-        return self._change(log, view, topic_address(log.topics[1]), -(word(log.data, 0) + word(log.data, 1)))
+        amount, interest, index = three_words(log.data)
+        return self._change(log, view, log.topics[1], -amount - interest, index)
 
     def transfer(self, log: Log, view: View) -> list[Write]:
         """The value is scaled already. A transfer to oneself changes nothing."""
@@ -118,15 +125,14 @@ class SupplyToken:
         table, paid, got = self._table, (self._reserve, sender), (self._reserve, receiver)
         return [(table, paid, view.get(table, paid) - scaled), (table, got, view.get(table, got) + scaled)]
 
-    def _change(self, log: Log, view: View, account: Address, change: int) -> list[Write]:
-        rules = self._deployment.rules_at((log.block_number, log.log_index))
-        key = (self._reserve, account)
+    def _change(self, log: Log, view: View, topic: str, change: int, index: int) -> list[Write]:
+        rules, key = self._deployment.rules_at((log.block_number, log.log_index)), (self._reserve, "0x" + topic[-40:])
         before = view.get(self._table, key)
-        return self._moved(view, key, before, rules.tokens.supply_after(before, change, word(log.data, 2)))
+        return self._moved(view, key, before, rules.tokens.supply_after(before, change, index))
 
-    def _moved(self, view: View, key: tuple[int, Address], before: int, after: int) -> list[Write]:
+    def _moved(self, view: View, key: tuple[int, str], before: int, after: int) -> list[Write]:
         """The balance, and the sum in step with it."""
-        total, of_side = self._cells.total, (self._reserve, self.side)
+        total, of_side = self._total, self._of_side
         return [(self._table, key, after), (total, of_side, view.get(total, of_side) + after - before)]
 
 
@@ -135,16 +141,15 @@ class DebtToken(SupplyToken):
 
     side = "debt"
 
-    def _change(self, log: Log, view: View, account: Address, change: int) -> list[Write]:
-        rules = self._deployment.rules_at((log.block_number, log.log_index))
-        index, key = word(log.data, 2), (self._reserve, account)
+    def _change(self, log: Log, view: View, topic: str, change: int, index: int) -> list[Write]:
+        rules, key = self._deployment.rules_at((log.block_number, log.log_index)), (self._reserve, "0x" + topic[-40:])
         before = view.get(self._table, key)
         after = rules.tokens.debt_after(before, change, index)
         writes = self._moved(view, key, before, after)
         if change > 0:
-            writes.append(flag(self._cells, view, account, self._reserve, DEBT_BIT, on=True))
+            writes.append(flag(self._cells, view, key[1], self._reserve, DEBT_BIT, on=True))
         elif change < 0 and rules.debt_free(-change, rules.tokens.debt_balance(before, index), after):
-            writes.append(flag(self._cells, view, account, self._reserve, DEBT_BIT, on=False))
+            writes.append(flag(self._cells, view, key[1], self._reserve, DEBT_BIT, on=False))
         return writes
 
 

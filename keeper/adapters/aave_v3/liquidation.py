@@ -120,9 +120,15 @@ def amounts(rules: RuleSet, terms: Terms, cover: int) -> Amounts:
     gross = seize.with_bonus(price_d * repaid * unit_c // (price_c * unit_d), terms.bonus_bps)
     if gross > terms.collateral.balance:
         gross = terms.collateral.balance
-        repaid = seize.needed(price_c * gross * unit_d // (price_d * unit_c), terms.bonus_bps)
+        repaid = cover_for(rules, terms, gross)
     fee = seize.fee(gross - seize.without_bonus(gross, terms.bonus_bps), terms.collateral.reserve.fee)
     return Amounts(repaid, gross - fee, fee)
+
+
+def cover_for(rules: RuleSet, terms: Terms, gross: int) -> int:
+    """The debt that so much collateral is taken for."""
+    base = terms.collateral_price * gross * terms.debt.reserve.unit
+    return rules.seizure.needed(base // (terms.debt_price * terms.collateral.reserve.unit), terms.bonus_bps)
 
 
 def closes(terms: Terms, moved: Amounts) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,6 +12,7 @@ from keeper.adapters.aave_v3 import errors, events, feeds, filters, flash, liqui
 from keeper.adapters.aave_v3.cells import Cells, Deployment
 from keeper.adapters.aave_v3.codec import call_data, selector
 from keeper.adapters.aave_v3.compiled import compiled
+from keeper.adapters.aave_v3.liquidation import Terms
 from keeper.adapters.aave_v3.position import Holding, Position
 from keeper.errors import Skip
 from keeper.ports import Apply, ColumnView, View
@@ -56,6 +58,7 @@ class AaveV3Market:
         self.cells = Cells(deployment.name)
         self.columns = self.cells.columns
         self._last: tuple[tuple[View, int, Address, int], Position] | None = None
+        self._agreed: tuple[Position, tuple[Address, Address], Terms] | None = None
 
     # --- LogSource
 
@@ -91,7 +94,8 @@ class AaveV3Market:
 
     def touched(self, writes: Iterable[Write]) -> set[Address]:
         """Parameters, prices and indexes are factors: only an account's own balances, bits and eMode change its row."""
-        return {Address(str(key[-1])) for table, key, _ in writes if table in self.columns}
+        columns = self.columns
+        return cast("set[Address]", {key[-1] for table, key, _ in writes if table in columns})
 
     def factors(self, view: View, at_s: int, wanted: Iterable[Factor]) -> dict[Factor, Quote]:
         return rows.factors(self.deployment, self.cells, view, at_s, wanted)
@@ -110,7 +114,7 @@ class AaveV3Market:
         return () if found is None else (found,)
 
     def compiled(self, state: ColumnView, slots: NDArray[np.int32] | None = None) -> Iterator[RowBlock]:
-        return compiled(self.deployment, self.cells, state, slots)
+        return compiled(self.deployment, state, slots)
 
     def margin(self, view: View) -> float:
         return rows.margin(self.cells, view)
@@ -149,14 +153,20 @@ class AaveV3Market:
 
     def fill(self, view: View, account: Address, debt_token: Address, collateral_token: Address, cover: int, at_s: int) -> Fill:
         """Exactly what `liquidationCall(…, cover, false)` moves at `at_s`. `repaid` may be less than `cover`, never the reverse."""
-        found = self.position(view, account, at_s)
-        liquidation.check_account(self.deployment, self.cells, view, found)
-        debt = self._holding(found.debts, debt_token, "no_debt")
-        collateral = self._holding(found.collaterals, collateral_token, "no_collateral")
-        terms = liquidation.terms(self.deployment, self.cells, view, found, debt, collateral)
+        terms = self._terms(view, self.position(view, account, at_s), debt_token, collateral_token)
         moved = liquidation.amounts(self.deployment.rules, terms, cover)
         liquidation.check_amounts(self.cells, self.deployment.rules, view, terms, cover, moved)
         return liquidation.settle(self.deployment, self.cells, view, terms, cover, moved)
+
+    def _terms(self, view: View, found: Position, debt_token: Address, collateral_token: Address) -> Terms:
+        """Asked for again for every amount, so the last answer is kept: for this very position, which is of one state."""
+        if self._agreed is None or self._agreed[0] is not found or self._agreed[1] != (debt_token, collateral_token):
+            liquidation.check_account(self.deployment, self.cells, view, found)
+            debt = self._holding(found.debts, debt_token, "no_debt")
+            collateral = self._holding(found.collaterals, collateral_token, "no_collateral")
+            terms = liquidation.terms(self.deployment, self.cells, view, found, debt, collateral)
+            self._agreed = found, (debt_token, collateral_token), terms
+        return self._agreed[2]
 
     def encode(self, fill: Fill) -> tuple[Step, ...]:
         """Approve the cover, liquidate, withdraw what is left of the approval: tokens like USDT refuse to change one that is not 0."""

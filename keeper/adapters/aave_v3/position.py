@@ -69,12 +69,12 @@ def evaluate(cells: Cells, rules: RuleSet, view: View, account: Address, at_s: i
 
 def flagged(bits: int) -> list[tuple[int, bool, bool]]:
     """(reserve id, borrowed, used as collateral) of a user configuration map."""
-    found, reserve = [], 0
+    found = []
     while bits:
-        if bits & 3:
-            found.append((reserve, bool(bits & 1), bool(bits & 2)))
-        bits >>= 2
-        reserve += 1
+        reserve = (bits & -bits).bit_length() - 1 >> 1
+        pair = bits >> 2 * reserve & 3
+        found.append((reserve, bool(pair & 1), bool(pair & 2)))
+        bits ^= pair << 2 * reserve
     return found
 
 

@@ -12,6 +12,7 @@ What all this may have taken too much is the row's slack and the factors' widths
 from __future__ import annotations
 
 from collections.abc import Iterable
+from functools import cache
 
 from keeper.adapters.aave_v3 import position as positions
 from keeper.adapters.aave_v3.cells import Cells, Deployment, Reserve
@@ -28,10 +29,12 @@ UNITS = 2.0 + WIDE
 COLLATERAL, DEBT = "c", "d"
 
 
+@cache
 def collateral_factor(name: str, reserve: int, category: int, several: bool) -> Factor:
     return (name, COLLATERAL, str(reserve), str(category), "several" if several else "alone")
 
 
+@cache
 def debt_factor(name: str, reserve: int, category: int) -> Factor:
     return (name, DEBT, str(reserve), str(category))
 
