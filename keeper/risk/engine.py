@@ -7,14 +7,15 @@ its shelf and its number there.
 from __future__ import annotations
 
 from bisect import bisect_left
+from collections import defaultdict
 from collections.abc import Callable, Iterable
 
 import numpy as np
 from numpy.typing import NDArray
 
 from keeper.risk.factors import Factors
-from keeper.risk.layer import Layer, Rows
-from keeper.risk.recentring import ROW, SHIFT, Recentring
+from keeper.risk.layer import ROW, SHIFT, Layer, Rows
+from keeper.risk.recentring import Recentring
 from keeper.risk.shelf import Change, Decide, Shelf, Tags
 from keeper.types import Factor, Quote, Row, RowBlock
 
@@ -141,14 +142,12 @@ class Engine:
 
     def _sweep(self) -> None:
         """Look from now on at the rows whose certificates are used up."""
-        swept = [(layer.number, rows) for layer in self._layers for rows in layer.sweep(self.factors)]
-        if not swept:
-            return
-        handles = np.concatenate([rows for _, rows in swept])
-        layers = np.repeat(np.array([number for number, _ in swept], np.int32), [len(rows) for _, rows in swept])
-        for number, shelf in enumerate(self._shelves):
-            if shelf.used and len(at := np.flatnonzero(handles >> SHIFT == number)):
-                shelf.observe(handles.take(at) & np.int32(ROW), layers.take(at))
+        swept = defaultdict[int, list[tuple[int, Rows]]](list)
+        for layer in self._layers:
+            for shelf, rows in layer.sweep(self.factors):
+                swept[shelf].append((layer.number, rows))
+        for shelf, parts in swept.items():
+            self._shelves[shelf].observe(parts)
 
     def _look(self, number: int, decide: Decide) -> Change:
         high = np.int32(number << SHIFT)

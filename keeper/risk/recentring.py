@@ -14,17 +14,12 @@ from numpy.typing import NDArray
 from keeper.risk.block import Block, Places
 from keeper.risk.certificate import Certified, Exposure, certify, weighted
 from keeper.risk.factors import Factors, Floats
-from keeper.risk.layer import APART, FARTHEST, Layer, Rows
+from keeper.risk.layer import APART, FARTHEST, ROW, SHIFT, Layer, Rows
 from keeper.risk.shelf import Lying, Snapshot, Verdict
 from keeper.risk.yardstick import Reference
 
 PART = 1 << 13
 """Rows certified at a time: bounds how long one call into numpy can hold what a tick waits for, and stays in the cache."""
-
-SHIFT = 28
-"""Bits of a handle that are the row's number; the others are its shelf's."""
-
-ROW = (1 << SHIFT) - 1
 
 
 class Recentring:
@@ -51,17 +46,16 @@ class Recentring:
         """Each row once."""
         if self._observed is None:
             return {number: np.arange(found.lying.rows.count, dtype=np.int32) for number, found in self._snapshots.items()}
-        rest = [(layer.number, layer.rest()) for layer in self.replaced]
-        return {number: self._rows(number, rows, rest) for number, rows in self._observed.items()}
+        return {number: self._rows(number, rows) for number, rows in self._observed.items()}
 
-    def _rows(self, number: int, observed: Rows, rest: list[tuple[int, Rows]]) -> Rows:
+    def _rows(self, number: int, observed: Rows) -> Rows:
         """The observed and those whose certificates are in these layers."""
         snapshot = self._snapshots[number]
         chosen = np.zeros(snapshot.lying.rows.count, np.bool_)
         chosen[observed] = True
-        for layer, handles in rest:
-            rows = of_shelf(handles, number)
-            chosen[rows[snapshot.voucher.take(rows) == layer]] = True
+        for layer in self.replaced:
+            rows = layer.rest(number)
+            chosen[rows[snapshot.voucher.take(rows) == layer.number]] = True
         return np.flatnonzero(chosen).astype(np.int32)
 
     def _exposures(self, lying: Mapping[int, Lying], rows: Mapping[int, Rows]) -> Iterator[Exposure]:

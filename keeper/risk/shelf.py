@@ -64,8 +64,9 @@ class Shelf:
         """Where a row is among the watched, plus 1; 0: it is not."""
         self._boxes: dict[int, tuple[Places, Floats, Floats]] = {}
         self._watched = Block(width)
-        self._flood: list[Rows] = []
-        """Rows without certificate that are not watched: until they are, every tick looks at the pages where they lie."""
+        self._flood: list[tuple[int, Rows]] = []
+        """(layer, rows): those among them whose certificates were in that layer have none now, and are not watched. Until they are, every
+        tick looks at the pages where they lie."""
         self._pages: Bools = np.zeros(0, np.bool_)
         self._put: list[int] = []
         """Rows put since the last look: not among the watched yet, or as they were."""
@@ -136,7 +137,7 @@ class Shelf:
         self._reserve(self.used + len(new))
         self._all.append(Exposure(new, *self._wide(column, weight), constant, slack, floor))
         self.tag[new], self._at[new] = tag, new
-        self._drown(new)
+        self._drown([(0, new)])
         return new
 
     def _wide(self, column: NDArray[np.intp], weight: Floats) -> tuple[NDArray[np.intp], Floats]:
@@ -188,23 +189,30 @@ class Shelf:
         start = self._watched.append(self._all.take(self._at.take(new)))
         self._place[new] = np.arange(start + 1, start + 1 + len(new))
 
-    def observe(self, rows: Rows, layers: Rows) -> None:
-        """Look from now on at those of these rows whose certificates, now used up, are in these layers: others have better ones."""
-        rows = rows.take(np.flatnonzero(self._voucher.take(rows) == layers))
-        if self._flood or len(rows) > max(FEW, self.used // FLOOD):
-            self._drown(rows)
+    def observe(self, used_up: Sequence[tuple[int, Rows]]) -> None:
+        """(layer, rows): look from now on at those rows whose certificates are in that layer; others have better ones."""
+        if self._flood or sum(len(rows) for _, rows in used_up) > max(FEW, self.used // FLOOD):
+            self._drown(used_up)
         else:
-            self._watch(rows)
+            self._watch(self._uncertified(used_up))
 
-    def _drown(self, rows: Rows) -> None:
-        self._flood.append(rows)
-        self._voucher[rows] = 0
-        self._pages[self._at.take(rows) >> PAGE] = True
+    def _uncertified(self, used_up: Sequence[tuple[int, Rows]]) -> Rows:
+        rows = np.concatenate([rows for _, rows in used_up])
+        layers = np.repeat(np.array([layer for layer, _ in used_up], np.int32), [len(rows) for _, rows in used_up])
+        return rows.take(np.flatnonzero(self._voucher.take(rows) == layers))
+
+    def _drown(self, used_up: Sequence[tuple[int, Rows]]) -> None:
+        self._flood += used_up
+        for _, rows in used_up:
+            self._pages[self._at.take(rows) >> PAGE] = True
 
     def settle(self) -> None:
         """End a flood by watching what it left, if that is not too much."""
-        if self._flood and sum(map(len, self._flood)) + self._watched.count <= max(FEW, self.used // FULL):
-            rows, self._flood = np.concatenate(self._flood), []
+        if not self._flood:
+            return
+        rows = self._uncertified(self._flood)
+        if len(rows) + self._watched.count <= max(FEW, self.used // FULL):
+            self._flood = []
             self._pages[:] = False
             self._watch(rows)
 
@@ -267,7 +275,7 @@ class Shelf:
     def observed(self) -> Rows:
         """Whom every tick looks at for want of a certificate."""
         self.watch_put()
-        found: Rows = np.concatenate((self._watched.rows, *self._flood))
+        found: Rows = np.concatenate((self._watched.rows, *(rows for _, rows in self._flood)))
         return found
 
     def begin(self) -> Snapshot:

@@ -335,7 +335,7 @@ def test_whatever_happens_candidates_are_what_asking_everybody_gives() -> None:
         play(seed, steps, seen)
 
     run()
-    assert min(seen[kind] for kind in ("looks", "liquidatable", "parked", "entered", "left", "adopted")) > 100, seen
+    assert min(seen[kind] for kind in ("looks", "liquidatable", "parked", "entered", "left", "adopted")) > 40, seen
 
 
 def test_an_emodes_new_price_source_is_followed_at_once() -> None:
