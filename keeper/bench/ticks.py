@@ -90,7 +90,8 @@ async def _beside(bed: Bed, path: Floats, pace_s: float) -> Trial:
 
     def between(round_: int) -> None:
         recentring.order()
-        sleep(pace_s)
+        if pace_s:
+            sleep(pace_s)
 
     return Trial(tick, lambda round_: full(path[round_]), before=between, every=20, named=full.name)
 

@@ -137,7 +137,7 @@ class Block:
     def matters(self, at: Places, low: Floats, now: Factors, decide: Decide) -> Bools:
         """Of the rows in these places, which have lower bounds below zero: are they liquidatable, and do they owe enough to pay?"""
         weight, column = self.weight.take(at, 1), self.column.take(at, 1)
-        found: Bools = ~(owed(weight, now.value, column) < np.append(now.value, -np.inf).take(self.floor.take(at)))
+        found: Bools = ~(owed(weight, now.value, column) < now.value.take(self.floor.take(at)))
         paying = np.flatnonzero(found)
         if len(paying) < len(at):
             at, low, weight, column = at.take(paying), low.take(paying), weight.take(paying, 1), column.take(paying, 1)
@@ -154,6 +154,6 @@ class Block:
         weight, column = self.weight[:, start:stop], self.column[:, start:stop]
         with np.errstate(divide="ignore", invalid="ignore"):
             far: Floats = low / weighted(np.abs(weight), scale, column)
-        floor = np.append(value, -np.inf).take(self.floor[start:stop])
+        floor = value.take(self.floor[start:stop])
         far[~(low > 0.0) | ~np.isfinite(far) | (owed(weight, value, column) < floor)] = np.inf
         return far

@@ -36,7 +36,7 @@ REACH = 2.0
 @dataclass(frozen=True, slots=True)
 class Exposure:
     """Rows to certify: int32[n] numbers, intp[W, n] columns, float64[W, n] weights (0 where unused), float64[n] constants and slacks,
-    int32[n] column of the least debt that pays (-1: any)."""
+    int32[n] column of the least debt that pays."""
 
     row: Rows
     column: NDArray[np.intp]
@@ -203,10 +203,10 @@ def _netted(exposure: Exposure, family: NDArray[np.int32], surplus: Floats, at: 
 def _unsafe(exposure: Exposure, at: Reference) -> tuple[tuple[_Entries, _Entries], Rows, Rows]:
     """(of the parked and the doomed, the rows that are doomed, those that are neither)"""
     low, error = _surplus(exposure, at)
-    floor = np.append(at.value, -np.inf)[exposure.floor]
-    error += FLOAT_ERROR * np.abs(np.where(exposure.floor < 0, 0.0, floor))
+    floor = at.value[exposure.floor]
+    error += FLOAT_ERROR * np.abs(floor)
     above = owed(exposure.weight, at.value, exposure.column) - floor
-    reach = np.append(at.scale, 1.0)[exposure.floor] + owed(exposure.weight, at.scale, exposure.column)
+    reach = at.scale[exposure.floor] + owed(exposure.weight, at.scale, exposure.column)
     grown = (GROWN - 1.0) * at.slack.take(exposure.column).sum(axis=0)
     below = -(low + exposure.slack + spread(exposure.weight, at, exposure.column) + grown) - error
     apart = below / weighted(np.abs(exposure.weight), at.scale, exposure.column)
@@ -232,5 +232,5 @@ def _doomed_lists(exposure: Exposure, at: Reference) -> NDArray[np.int64]:
     size, owes, holds = len(at.value), exposure.weight < 0.0, exposure.weight > 0.0
     frees = np.where(owes, exposure.column + at.widened, np.where(holds, exposure.column + at.widened + size, -1))
     falls = np.where(owes, exposure.column, -1)
-    floor = np.where(exposure.floor < 0, -1, exposure.floor.astype(np.int64) + size)
-    return np.concatenate((frees, falls, floor[None, :]))
+    floor = exposure.floor.astype(np.int64)[None, :] + size
+    return np.concatenate((frees, falls, floor))

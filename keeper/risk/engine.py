@@ -13,13 +13,13 @@ from collections.abc import Callable, Iterable
 import numpy as np
 from numpy.typing import NDArray
 
-from keeper.risk.factors import Factors
+from keeper.risk.factors import ANY_DEBT, Factors
 from keeper.risk.layer import ROW, SHIFT, Layer, Rows
 from keeper.risk.recentring import Recentring
 from keeper.risk.shelf import Change, Decide, Shelf, Tags
 from keeper.types import Factor, Quote, Row, RowBlock
 
-WIDTHS = (2, 3, 4, 8, 16, 64, 256)
+WIDTHS = (2, 4, 8, 16, 64, 256)
 
 LAYERS = 9
 """More of them make ticks slower than making one of them."""
@@ -66,7 +66,7 @@ class Engine:
         `tag`: whose row it is, in the caller's own numbers."""
         columns, weights = [self.column(name) for name in row.weights], list(row.weights.values())
         box = [(self.column(name), *bounds) for name, bounds in row.box.items()] if row.box else ()
-        least = -1 if floor is None else self.column(floor)
+        least = ANY_DEBT if floor is None else self.column(floor)
         shelf = bisect_left(WIDTHS, len(columns))
         if handle is not None and handle >> SHIFT != shelf:
             self.drop(handle)
@@ -76,7 +76,7 @@ class Engine:
 
     def put_many(self, handles: Rows, block: RowBlock, floor: Factor | None = None, tag: Tags | None = None) -> Rows:
         """Set many rows, of which handles -1 are new; returns their handles."""
-        least = np.int32(-1 if floor is None else self.column(floor))
+        least = np.int32(ANY_DEBT if floor is None else self.column(floor))
         columns, tag = self._columns(block), block.slot.astype(np.int64) if tag is None else tag
         shelf_of = _shelves(block.weight)
         kept = np.where(handles >> SHIFT == shelf_of, handles & ROW, -1)
@@ -101,7 +101,7 @@ class Engine:
     def fill(self, block: RowBlock, floor: Factor | None = None, tag: Tags | None = None) -> NDArray[np.int32]:
         """Add many rows; returns their handles, in order."""
         tag = block.slot.astype(np.int64) if tag is None else tag
-        columns, least = self._columns(block), -1 if floor is None else self.column(floor)
+        columns, least = self._columns(block), ANY_DEBT if floor is None else self.column(floor)
         shelf_of = _shelves(block.weight)
         handles = np.empty(len(shelf_of), np.int32)
         for number in np.unique(shelf_of):

@@ -27,6 +27,13 @@ RESIDUAL = 1 / 16
 NOTHING: Factor = ()
 """Column 0: where the unused places of rows point, so that an unknown value concerns only those who hold it."""
 
+ANY: Factor = ("", "any debt")
+"""Column 1: the least debt that pays, for rows of which every debt does. Far below zero, and it never moves."""
+
+ANY_DEBT = 1
+RESERVED = 2
+"""Columns that no row brought."""
+
 
 class Factors:
     """Columns are handed out for good; a factor that has no value yet is NaN, so that whoever holds it is looked at."""
@@ -44,7 +51,7 @@ class Factors:
         """Absolute scale of a clock or a funding index, which may be zero or pass through it; 0: `scale` applies."""
         self.family: NDArray[np.int32] = np.zeros(0, np.int32)
         """Factors that move together share a number; -1: alone."""
-        self.set([(self.column(NOTHING), Quote(1.0))])
+        self.set([(self.column(NOTHING), Quote(1.0)), (self.column(ANY, step=1.0), Quote(-1e300))])
 
     def __len__(self) -> int:
         return len(self.names)

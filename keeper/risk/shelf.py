@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from keeper.risk.block import CACHED, Block, Bools, Decide, Places
 from keeper.risk.certificate import Exposure
-from keeper.risk.factors import Factors, Floats
+from keeper.risk.factors import ANY_DEBT, Factors, Floats
 from keeper.risk.layer import Rows
 
 FLOOD = 48
@@ -128,7 +128,7 @@ class Shelf:
 
     def drop(self, row: int) -> None:
         """Forget a row: it counts as safe for ever, until its number is given to another."""
-        self.put(row, (), (), 1.0, 0.0, -1)
+        self.put(row, (), (), 1.0, 0.0, ANY_DEBT)
         self._free.append(row)
 
     def fill(self, column: NDArray[np.intp], weight: Floats, constant: Floats, slack: Floats, floor: NDArray[np.int32], tag: Tags) -> Rows:

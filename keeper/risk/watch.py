@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from keeper.ports import ColumnView, Market, View
 from keeper.risk.engine import Engine, Recentring
+from keeper.risk.factors import RESERVED
 from keeper.risk.layer import Rows
 from keeper.types import Address, Cell, Factor, Health, Landing, Quote, Write
 
@@ -61,7 +62,7 @@ class Watch:
         self._driving: set[str] = set()
         """The tables of the cells that factors hang on."""
         self._stale: set[tuple[int, Factor]] = set()
-        self._known = 1
+        self._known = RESERVED
         self._landing: Landing | None = None
 
     def __len__(self) -> int:

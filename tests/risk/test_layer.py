@@ -33,7 +33,7 @@ AT = Reference.of(factors())
 @settings(max_examples=50, deadline=None)
 @given(st.integers(0, 2**32), st.floats(-9, 7))
 def test_a_certificate_is_used_up_by_the_move_it_reaches_to_in_whichever_list_it_is(seed: int, digits: float) -> None:
-    value = AT.value * (1.0 + 10.0**digits * np.random.default_rng(seed).uniform(-0.01, 0.01, MANY + 1))
+    value = AT.value * (1.0 + 10.0**digits * np.random.default_rng(seed).uniform(-0.01, 0.01, len(AT.value)))
     moves = Yardstick(AT, NO_LISTS).moves(at(value)).copy()
     lists = np.flatnonzero(moves > 0.0).astype(np.int32)
     layer = Layer(Yardstick(AT, NO_LISTS), lists, moves[lists], np.arange(len(lists), dtype=np.int32))
@@ -44,7 +44,7 @@ def test_a_certificate_is_used_up_by_the_move_it_reaches_to_in_whichever_list_it
 @settings(max_examples=50, deadline=None)
 @given(st.integers(0, 2**32), st.floats(-2, 7))
 def test_a_certificate_that_reaches_clearly_further_is_left_alone(seed: int, digits: float) -> None:
-    value = AT.value * (1.0 + 10.0**digits * np.random.default_rng(seed).uniform(-0.01, 0.01, MANY + 1))
+    value = AT.value * (1.0 + 10.0**digits * np.random.default_rng(seed).uniform(-0.01, 0.01, len(AT.value)))
     moves = Yardstick(AT, NO_LISTS).moves(at(value)).copy()
     lists = np.flatnonzero((moves > 0.0) & (moves < FARTHEST / 2)).astype(np.int32)
     layer = Layer(Yardstick(AT, NO_LISTS), lists, moves[lists] * 1.00001 + 1e-5, np.arange(len(lists), dtype=np.int32))
