@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import math
 import os
+import time
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
@@ -34,6 +35,8 @@ SCALE_S = 3600
 """What a factor moves in so long is the yardstick of its certificates. Only their proportions matter."""
 
 HEADS_A_SAVE = 50
+
+WAIT_S = 1e-4
 
 HEADS_A_LOOK = 25
 MOVED = 0.1
@@ -66,10 +69,15 @@ class Foresight:
         """All that can be prepared at a head; False when the next one came before it was done."""
         self._measure(head)
         while work := self._chain.watch.work():
-            await asyncio.to_thread(work.run)  # what happens meanwhile is told apart when they are adopted
+            await asyncio.to_thread(work.run, self._give_way)  # what happens meanwhile is told apart when they are adopted
             self._chain.watch.adopt(work)
         await self._save()
         return await self._warm(head)
+
+    def _give_way(self) -> None:
+        """In the thread: a tick does not share its processor."""
+        while self._chain.watch.engine.ticking:
+            time.sleep(WAIT_S)
 
     # --- volatility
 

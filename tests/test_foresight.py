@@ -184,9 +184,9 @@ async def test_certificates_are_made_in_a_thread_and_trusted(
     threads: list[threading.Thread] = []
     run = Recentring.run
 
-    def watched_run(self: Recentring) -> Recentring:
+    def watched_run(self: Recentring, give_way: Callable[[], None]) -> Recentring:
         threads.append(threading.current_thread())
-        return run(self)
+        return run(self, give_way)
 
     monkeypatch.setattr(Recentring, "run", watched_run)
     monkeypatch.setattr(engine, "WATCHED", 0)

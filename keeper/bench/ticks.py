@@ -31,6 +31,8 @@ WALK, CRASH, FEW = 2000, 500, 12
 PACE_S = 0.05
 """Between the ticks of a crash: five for each of the quarters of a second in which the fastest chains make a block."""
 
+WAIT_S = 1e-4
+
 
 class Loaded:
     """An engine with the bed's rows, certified."""
@@ -73,9 +75,13 @@ class Beside:
             self._engine.adopt(self._making.result())
             self._making = None
 
+    def _give_way(self) -> None:
+        while self._engine.ticking:
+            sleep(WAIT_S)
+
     def order(self) -> None:
         if self._making is None and (work := self._engine.work()):
-            self._making = self._pool.submit(work.run)
+            self._making = self._pool.submit(work.run, self._give_way)
 
 
 async def _beside(bed: Bed, path: Floats, pace_s: float) -> Trial:

@@ -50,6 +50,8 @@ class Engine:
         self._calm = 0
         """Rows that the last re-centring could not certify: less and less of a measure as time goes by."""
         self._work: Recentring | None = None
+        self.ticking = False
+        """A tick is under way: whoever shares its processor should wait."""
 
     def __len__(self) -> int:
         return sum(map(len, self._shelves))
@@ -134,6 +136,13 @@ class Engine:
     def tick(self, decide: Decide) -> Change:
         """What the factors' values, and the edits, have changed since the last tick. `decide`: the integers, for rows too close to call."""
         self._calm -= self._calm // REST
+        self.ticking = True
+        try:
+            return self._ticked(decide)
+        finally:
+            self.ticking = False
+
+    def _ticked(self, decide: Decide) -> Change:
         for shelf in self._shelves:
             shelf.watch_put()
         self._sweep()

@@ -6,7 +6,7 @@ factor lie together, the nearest first, so that what a large move uses up lies i
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,7 +18,7 @@ from keeper.risk.layer import APART, FARTHEST, ROW, SHIFT, Layer, Rows
 from keeper.risk.shelf import Lying, Snapshot, Verdict
 from keeper.risk.yardstick import Reference
 
-PART = 1 << 13
+PART = 1 << 12
 """Rows certified at a time: bounds how long one call into numpy can hold what a tick waits for, and stays in the cache."""
 
 
@@ -34,10 +34,11 @@ class Recentring:
         self.layer: Layer | None = None
         self.verdicts: dict[int, Verdict] = {}
 
-    def run(self) -> Recentring:
+    def run(self, give_way: Callable[[], None] = lambda: None) -> Recentring:
+        """`give_way`: called every few hundred microseconds, but for the sorting at the end; may wait for a tick to pass."""
         rows = self._chosen()
         lying = {number: _laid_out(found.lying.rows, self._at) for number, found in self._snapshots.items()} if self.everything else {}
-        found = certify(self._exposures(lying, rows), self._at)
+        found = certify(self._exposures(lying, rows, give_way), self._at)
         self.layer = found.layer
         self.verdicts = {number: self._verdict(number, rows[number], lying.get(number), found) for number in self._snapshots}
         return self
@@ -58,11 +59,12 @@ class Recentring:
             chosen[rows[snapshot.voucher.take(rows) == layer.number]] = True
         return np.flatnonzero(chosen).astype(np.int32)
 
-    def _exposures(self, lying: Mapping[int, Lying], rows: Mapping[int, Rows]) -> Iterator[Exposure]:
+    def _exposures(self, lying: Mapping[int, Lying], rows: Mapping[int, Rows], give_way: Callable[[], None]) -> Iterator[Exposure]:
         for number, snapshot in self._snapshots.items():
             lies = lying.get(number, snapshot.lying)
             places = np.arange(lies.rows.count) if number in lying else lies.at.take(rows[number])
             for part in _parts(lies.rows, places, self._at):
+                give_way()
                 np.bitwise_or(part.row, np.int32(number << SHIFT), out=part.row)
                 yield part
 

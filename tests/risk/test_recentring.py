@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from keeper.risk import engine as engines
+from keeper.risk import recentring
 from keeper.risk.engine import Engine
 from keeper.risk.layer import Rows
 from keeper.types import Factor, Quote, Row
@@ -99,6 +100,20 @@ def test_a_row_whose_certificate_was_used_up_meanwhile_is_still_looked_at(monkey
     engine.adopt(work.run())
     price(engine, 49.0)
     assert set(engine.inside().tolist()) == {*range(21)}
+
+
+def test_certificates_in_the_making_give_way_between_parts_and_ticks_say_when(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(recentring, "PART", 4)
+    engine = engine_of(*[SAFE] * 20)
+    work = engine.work(everything=True)
+    assert work
+    seen: list[bool] = []
+    work.run(lambda: seen.append(engine.ticking))
+    assert seen == [False] * 5
+    engine.put(0, Row({PRICE: 2.0, DEBT: -100.0}, -101.0, slack=2.0))
+    engine.tick(lambda rows: np.array([engine.ticking] * len(rows)))
+    assert set(engine.inside().tolist()) == {0}
+    assert not engine.ticking
 
 
 def test_the_work_of_another_engine_is_not_trusted() -> None:
