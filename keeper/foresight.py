@@ -23,7 +23,7 @@ from keeper.outlook import Outlook, is_pegged, measured, outlook, price_factor
 from keeper.ports import Market
 from keeper.risk.hazard import expected_wei
 from keeper.risk.watch import Candidate
-from keeper.types import Address, Factor, Head
+from keeper.types import Factor, Head
 
 NEAREST = 128
 """Accounts, by distance, of which the likeliest to pay are looked for."""
@@ -38,11 +38,6 @@ HEADS_A_SAVE = 50
 
 WAIT_S = 1e-4
 
-HEADS_A_LOOK = 25
-MOVED = 0.1
-"""To find out who is nearest takes a look at every account, while nothing else can run. So it is done again when a price has moved by this
-share of its scale, and after so many heads: for interest, and for those who came."""
-
 
 class Foresight:
     """Of one chain. `path`: where the measured volatility survives a restart."""
@@ -50,11 +45,6 @@ class Foresight:
     def __init__(self, chain: ChainState, outlook: Outlook, path: Path) -> None:
         self._chain, self._outlook, self._path = chain, outlook, path
         self._heads, self._scaled = 0, 0
-        self._nearest: list[tuple[Market, Address]] = []
-        self._looked = 0
-        self._prices: dict[Factor, int] = {}
-        self._seen: dict[Factor, int] = {}
-        """At which head the nearest were found, the prices now, and those then."""
 
     @classmethod
     async def open(cls, chain: Chain, path: Path) -> Self:
@@ -82,16 +72,13 @@ class Foresight:
     # --- volatility
 
     def _measure(self, head: Head) -> None:
-        view, prices = self._chain.view, dict[Factor, int]()
+        view, volatility = self._chain.view, self._outlook.volatility
         for market in self._chain.markets:
             self._meet(market)
             for token in market.tokens(view):
                 price = market.price(view, token)
                 if price:
-                    prices[price_factor(market, token)] = price
-        for factor, price in prices.items():
-            self._outlook.volatility.observe(factor, price, head.timestamp_s)
-        self._prices = prices
+                    volatility.observe(price_factor(market, token), price, head.timestamp_s)
         self._heads += 1
         factors = self._chain.watch.engine.factors
         if self._heads % HEADS_A_SAVE == 1 or len(factors) != self._scaled:
@@ -126,10 +113,10 @@ class Foresight:
     async def _warm(self, head: Head) -> bool:
         """Plan the accounts that are worth waiting for, one at a time; False when the next head came before all were."""
         chain = self._chain
+        near = self._ranked(await self._near())[:WARMED]
         if chain.head.hash != head.hash:
             return False
         landing = chain.landing(head)
-        near = self._ranked(self._near(landing.timestamp_s))[:WARMED]
         chain.prewarmer.keep((candidate.market_name, candidate.account) for candidate in near)
         for candidate in near:
             await asyncio.sleep(0)
@@ -138,22 +125,11 @@ class Foresight:
             chain.prewarmer.warm(candidate, chain.view, landing)
         return True
 
-    def _near(self, at_s: int) -> list[Candidate]:
-        """Accounts that are not liquidatable yet, but nearest to it."""
-        view = self._chain.view
-        if self._heads - self._looked >= HEADS_A_LOOK or self._moved():
-            found = self._chain.watch.nearest(view, at_s, NEAREST)
-            self._nearest = [(candidate.market, candidate.account) for candidate in found]
-            self._looked, self._seen = self._heads, self._prices
-            return found
-        now = [Candidate(market, account, market.health(view, account, at_s)) for market, account in self._nearest]
-        return [candidate for candidate in now if candidate.health.debt and not candidate.health.liquidatable]
-
-    def _moved(self) -> bool:
-        """A price, since the last look."""
-        now, then = self._prices, self._seen
-        changed = [factor for factor in now.keys() & then.keys() if now[factor] != then[factor]]
-        return now.keys() != then.keys() or any(abs(now[f] - then[f]) > MOVED * self._expected_move(f) * then[f] for f in changed)
+    async def _near(self) -> list[Candidate]:
+        """Accounts that are not liquidatable yet, but nearest to it. Every account is looked at, in a thread."""
+        watch, found = self._chain.watch, await asyncio.to_thread(self._chain.watch.engine.nearest(NEAREST))
+        near = watch.named(found, self._chain.view, self._chain.landing(self._chain.head).timestamp_s)
+        return [candidate for candidate in near if candidate.health.debt and not candidate.health.liquidatable]
 
     def _expected_move(self, price: Factor) -> float:
         """Within `SCALE_S`, relative."""

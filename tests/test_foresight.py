@@ -10,7 +10,6 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import aclosing, asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import orjson
 import pytest
@@ -24,6 +23,9 @@ from keeper.foresight import NEAREST, SCALE_S, Foresight
 from keeper.outlook import Outlook, is_pegged, measured, price_factor
 from keeper.ports import Market, View
 from keeper.risk import engine
+from keeper.risk.block import Block
+from keeper.risk.factors import Floats
+from keeper.risk.layer import Rows
 from keeper.risk.recentring import Recentring
 from keeper.risk.volatility import PRIOR, Volatility
 from keeper.risk.watch import Candidate
@@ -232,43 +234,19 @@ async def test_who_is_most_likely_to_pay_is_planned_first(chain: Chain, tmp_path
     assert sum(bool(chain.prewarmer.known(c.market_name, c.account)) for c in order) >= len(order) / 2
 
 
-async def test_all_accounts_are_looked_at_again_only_when_a_price_has_moved_or_after_some_heads(
-    net: Devnet, chain: Chain, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Between looks the same accounts are planned, on what they are worth by now."""
-    foresight, looks, nearest = Foresight(chain, quiet(chain), tmp_path / "volatility.json"), list[int](), chain.watch.nearest
+async def test_all_accounts_are_looked_at_in_a_thread(chain: Chain, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    threads, nearest = list[threading.Thread](), Block.nearest
 
-    def looked(*asked: Any) -> list[Candidate]:
-        looks.append(chain.head.number)
-        return nearest(*asked)
+    def looked(self: Block, value: Floats, scale: Floats, count: int) -> tuple[Rows, Floats]:
+        threads.append(threading.current_thread())
+        return nearest(self, value, scale, count)
 
-    monkeypatch.setattr(chain.watch, "nearest", looked)
+    monkeypatch.setattr(Block, "nearest", looked)
     order = spied(chain, monkeypatch)
-    monkeypatch.setattr(module, "NEAREST", 20)
-
-    async def planned(percent: int | None = None) -> dict[Address, int]:
-        await later(net, chain, percent) if percent else await passed(net, chain)
-        order.clear()
-        await foresight.prepare(chain.head)
-        return {candidate.account: candidate.health.timestamp_s for candidate in order}
-
-    first, second = await planned(), await planned()
-    assert second.keys() == first.keys()
-    assert min(second.values()) > max(first.values())
-    assert len(looks) == 1
-    moved = await planned(93)
-    assert len(looks) == 2
-    assert moved.keys() - second.keys()
-    monkeypatch.setattr(module, "HEADS_A_LOOK", 2)
-    for _ in range(4):
-        await planned()
-    assert len(looks) == 4
-
-
-async def passed(net: Devnet, chain: Chain) -> None:
-    """A block in which nothing happens."""
-    await net.mine()
-    await follow(chain)
+    await Foresight(chain, quiet(chain), tmp_path / "volatility.json").prepare(chain.head)
+    assert order
+    assert threads
+    assert threading.main_thread() not in threads
 
 
 async def test_who_has_become_liquidatable_or_free_of_debt_since_the_look_is_not_planned_ahead(

@@ -75,7 +75,7 @@ def test_no_file_names_a_registry() -> None:
 def test_the_search_sees_what_it_looks_for() -> None:
     assert MACHINE_PATHS.search(f'open("/{"home"}/me/x")')
     assert PROTOCOLS.search(code(KEEPER / "adapters" / "aave_v3" / "__init__.py"))
-    assert {KEEPER / "types.py", ROOT / "Makefile", ROOT / "Dockerfile", ROOT / ".ci" / "run"} <= set(ours())
+    assert {KEEPER / "ports.py", ROOT / "Makefile", ROOT / "Dockerfile", ROOT / ".ci" / "run"} <= set(ours())
     assert len(MODULES) > 50
 
 

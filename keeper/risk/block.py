@@ -148,12 +148,19 @@ class Block:
         found[paying] = below
         return found
 
+    def nearest(self, value: Floats, scale: Floats, count: int) -> tuple[Rows, Floats]:
+        """The rows that owe what pays and are least far, in scales of their factors, from being liquidatable. And how far."""
+        far = np.concatenate([np.zeros(0), *(self.distances(start, stop, value, scale) for start, stop in self.runs())])
+        near = np.argpartition(far, min(count, len(far) - 1))[:count]
+        near = near[np.isfinite(far[near])]
+        return self.row.take(near), far[near]
+
     def distances(self, start: int, stop: int, value: Floats, scale: Floats) -> Floats:
         """How many scales of their factors a run of rows is from being liquidatable; infinite for those that are, or do not pay."""
         low = self.bounds(start, stop, value)
         weight, column = self.weight[:, start:stop], self.column[:, start:stop]
         with np.errstate(divide="ignore", invalid="ignore"):
             far: Floats = low / weighted(np.abs(weight), scale, column)
-        floor = value.take(self.floor[start:stop])
+        floor = value.take(self.floor[start:stop], mode="clip")
         far[~(low > 0.0) | ~np.isfinite(far) | (owed(weight, value, column) < floor)] = np.inf
         return far

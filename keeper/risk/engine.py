@@ -13,7 +13,8 @@ from collections.abc import Callable, Iterable
 import numpy as np
 from numpy.typing import NDArray
 
-from keeper.risk.factors import ANY_DEBT, Factors
+from keeper.risk.block import Block
+from keeper.risk.factors import ANY_DEBT, Factors, Floats
 from keeper.risk.layer import ROW, SHIFT, Layer, Rows
 from keeper.risk.recentring import Recentring
 from keeper.risk.shelf import Change, Decide, Shelf, Tags
@@ -175,15 +176,12 @@ class Engine:
         """All rows that are liquidatable and owe enough to pay."""
         return _handles((number, shelf.inside()) for number, shelf in enumerate(self._shelves))
 
-    def nearest(self, count: int) -> Rows:
-        """The rows that are not liquidatable yet but least far from it, in scales of their factors; nearest first. One look at all."""
-        value, scale = self.factors.value, self.factors.scales()
-        found = [(number, *shelf.nearest(value, scale, count)) for number, shelf in enumerate(self._shelves) if shelf.used]
-        if not found:
-            return np.zeros(0, np.int32)
-        order = np.argsort(np.concatenate([distances for _, _, distances in found]), kind="stable")[:count]
-        nearest: Rows = np.concatenate([rows | np.int32(number << SHIFT) for number, rows, _ in found])[order]
-        return nearest
+    def nearest(self, count: int) -> Callable[[], Rows]:
+        """A search, for any thread, of the rows that are not liquidatable yet but least far from it, in scales of their factors; nearest
+        first. One look at all: rows edited meanwhile may come as they were."""
+        value, scale = self.factors.value.copy(), self.factors.scales()
+        blocks = [(number, shelf.snapshot()) for number, shelf in enumerate(self._shelves) if shelf.used]
+        return lambda: _nearest(blocks, value, scale, count)
 
     def outdated(self) -> list[int]:
         """Rows to be put again: their factors have left the box in which they hold."""
@@ -244,6 +242,15 @@ class Engine:
 def _handles(parts: Iterable[tuple[int, Rows]]) -> Rows:
     found = [rows | np.int32(number << SHIFT) for number, rows in parts if len(rows)]
     return np.concatenate(found) if found else np.zeros(0, np.int32)
+
+
+def _nearest(blocks: Iterable[tuple[int, Block]], value: Floats, scale: Floats, count: int) -> Rows:
+    found = [(np.zeros(0, np.int32), np.zeros(0))]
+    for number, block in blocks:
+        rows, distances = block.nearest(value, scale, count)
+        found.append((rows | np.int32(number << SHIFT), distances))
+    handles, far = (np.concatenate(parts) for parts in zip(*found, strict=True))
+    return handles.take(np.argsort(far, kind="stable")[:count])
 
 
 def _shelves(weight: NDArray[np.float64]) -> NDArray[np.intp]:

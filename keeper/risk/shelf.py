@@ -263,12 +263,9 @@ class Shelf:
         """Rows whose factors have left the box in which they hold."""
         return [row for row, (names, least, most) in self._boxes.items() if not ((value[names] >= least) & (value[names] <= most)).all()]
 
-    def nearest(self, value: Floats, scale: Floats, count: int) -> tuple[Rows, Floats]:
-        """The rows that owe what pays and are least far, in scales of their factors, from being liquidatable. And how far."""
-        far = np.concatenate([self._all.distances(start, stop, value, scale) for start, stop in self._all.runs()])
-        near = np.argpartition(far, min(count, len(far) - 1))[:count]
-        near = near[np.isfinite(far[near])]
-        return self._all.row.take(near), far[near]
+    def snapshot(self) -> Block:
+        """The rows, to be looked at from any thread: some may change while they are."""
+        return self._all.snapshot()
 
     # --- certificates
 
@@ -282,7 +279,7 @@ class Shelf:
         """The rows as they are, of which certificates are to be made: edits are noted from now on."""
         self.watch_put()
         self._edited = []
-        lying = Lying(self._all.snapshot(), self._at[: self.used])
+        lying = Lying(self.snapshot(), self._at[: self.used])
         return Snapshot(lying, self._voucher, np.fromiter(self._boxes, np.int32, len(self._boxes)))
 
     def trust(self, verdict: Verdict, layer: int) -> None:

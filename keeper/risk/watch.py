@@ -155,8 +155,12 @@ class Watch:
 
     def nearest(self, state: ColumnView, at_s: int, count: int) -> list[Candidate]:
         """Accounts that are not liquidatable yet, the nearest to it first. As of the last tick."""
-        found = dict.fromkeys(self.engine.tags(self.engine.nearest(count)).tolist())
-        return [self._candidate(tag, state, at_s) for tag in found]
+        return self.named(self.engine.nearest(count)(), state, at_s)
+
+    def named(self, handles: Rows, state: ColumnView, at_s: int) -> list[Candidate]:
+        """The accounts of these rows, each once; without rows that have gone since they were found."""
+        found = dict.fromkeys(self.engine.tags(handles).tolist())
+        return [self._candidate(tag, state, at_s) for tag in found if tag >= 0]
 
     # --- factors
 

@@ -9,6 +9,7 @@ import shutil
 import sys
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -47,6 +48,20 @@ def image_names(path: Path) -> list[str]:
     return sorted(file.name for file in path.parent.glob("book.*.image*"))
 
 
+def copy_book(path: Path, copy: Path) -> None:
+    """All at one moment: once more when an image got its name, or went, meanwhile."""
+    while True:
+        copy.mkdir()
+        before = image_names(path)
+        with suppress(FileNotFoundError):
+            for file in path.parent.glob("book.*"):
+                if not file.name.endswith("lock"):
+                    shutil.copy(file, copy)
+            if image_names(path) == before:
+                return
+        shutil.rmtree(copy)
+
+
 async def steps_until_named(life: Life) -> None:
     """Until the log is short again: an image has taken its place."""
     for _ in range(100):
@@ -80,10 +95,7 @@ async def test_a_copy_of_the_files_at_any_moment_is_a_whole_book(life: Life, pat
     for number in range(120):
         await (life.reorg() if number % 7 == 0 else life.step())
         copy = tmp_path / f"copy{number}"
-        copy.mkdir()
-        for file in path.parent.glob("book.*"):
-            if not file.name.endswith("lock"):
-                shutil.copy(file, copy)
+        copy_book(path, copy)
         seen.add(tuple(image_names(path)))
         cells, reached = await stored(copy / path.name)
         assert reached == life.number

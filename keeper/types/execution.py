@@ -1,0 +1,102 @@
+"""A plan on its way to the chain: calls, bids, what was sent, and how each candidate ended."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+from keeper.types.base import ZERO_ADDRESS, Address, Hash
+from keeper.types.chain import Log
+from keeper.types.planning import Prediction
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One call of the executor. With `amount_token` set, the 32 bytes of `data` at `amount_offset` are replaced by the executor's own
+    balance of that token just before the call."""
+
+    target: Address
+    data: bytes
+    amount_token: Address = ZERO_ADDRESS
+    amount_offset: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Guard:
+    """The executor leaves early unless word `word` of the reply of this static call is below `below`."""
+
+    target: Address
+    data: bytes
+    word: int
+    below: int
+
+
+@dataclass(frozen=True, slots=True)
+class Simulation:
+    """The node's own verdict on a call in the landing block. `error` is the decoded revert, "" when it succeeded."""
+
+    ok: bool
+    gas_used: int
+    error: str
+    profit: int
+    logs: tuple[Log, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Bid:
+    """EIP-1559 fees. `gas_limit` is the transaction's."""
+
+    max_fee_wei: int
+    priority_fee_wei: int
+    gas_limit: int
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """A plan the node has vouched for, its calldata, and the fees it is worth."""
+
+    prediction: Prediction
+    data: bytes
+    simulation: Simulation
+    bid: Bid
+
+
+class SendResult(StrEnum):
+    ACCEPTED = "accepted"
+    UNKNOWN = "unknown"
+    REFUSED = "refused"
+
+
+@dataclass(frozen=True, slots=True)
+class Sent:
+    """A relay's answer. UNKNOWN (time-out, broken connection) is not REFUSED: the transaction may still land."""
+
+    result: SendResult
+    detail: str = ""
+
+
+class Verdict(StrEnum):
+    """How a candidate ended. Every candidate ends in exactly one."""
+
+    SKIPPED = "skipped"  # not sent; the reason says why
+    DRY = "dry"  # would have been sent
+    WON = "won"
+    LOST = "lost"  # landed too late: somebody else liquidated, or the account recovered
+    REVERTED = "reverted"
+    DROPPED = "dropped"  # never landed
+    PENDING = "pending"
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """The end of one candidate, with its reason. `block`: the one it was meant to land in; `net_wei`: what a plan was to net after gas."""
+
+    block: int
+    market: str
+    account: Address
+    verdict: Verdict
+    reason: str
+    health_factor_wad: int = 0
+    tx: Hash | None = None
+    detail: str = ""
+    net_wei: int = 0
