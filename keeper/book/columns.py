@@ -237,10 +237,10 @@ class ColumnTable:
                 return self._put_odd(key, value)
             account = self.roll.add(key[-1], raw)
         before = self.odd.pop(key, 0) if self.odd else 0
-        if not 0 <= value <= MOST:
+        fits = 0 <= value <= MOST
+        if not fits:
             self.odd[key] = value
-            return before or self._set(kind, account, 0)
-        return self._set(kind, account, value) or before
+        return self._set(kind, account, value if fits else 0) or before  # an image may have a cell both ways, seen at two moments
 
     def _set(self, kind: int, account: int, value: int) -> int:
         words, free = self.words, 0

@@ -230,6 +230,16 @@ def test_restored_columns_have_each_cell_once_and_no_account_that_has_none() -> 
     assert [columns.tables["m/held"].get(key) for key in left] == [0] * 9
 
 
+@pytest.mark.parametrize("now", [0, 7, 2**128, -1])
+def test_a_cell_that_an_image_saw_both_apart_and_in_a_column_is_what_it_is_now(now: int) -> None:
+    """It was apart when the image was begun, and moved into a column before that was copied; then the log says what it is."""
+    key: Key = (1, ACCOUNTS[1])
+    tables = columned([("n/held", key, 5)])
+    tables.columns["n"].tables["n/held"].odd[key] = 2**200
+    tables.write([("n/held", key, now)])
+    assert_same(tables, plain([("n/held", key, now)]))
+
+
 def test_a_source_that_asks_for_too_many_tables_is_refused() -> None:
     with pytest.raises(ValueError, match="may have 15 tables of accounts, had 16"):
         Columns([str(n) for n in range(MOST_TABLES + 1)])
