@@ -204,13 +204,13 @@ def _unsafe(exposure: Exposure, at: Reference) -> tuple[tuple[_Entries, _Entries
     """(of the parked and the doomed, the rows that are doomed, those that are neither)"""
     low, error = _surplus(exposure, at)
     floor = at.value[exposure.floor]
-    error += FLOAT_ERROR * np.abs(floor)
+    doubt = error + FLOAT_ERROR * np.abs(floor)
     above = owed(exposure.weight, at.value, exposure.column) - floor
     reach = at.scale[exposure.floor] + owed(exposure.weight, at.scale, exposure.column)
     grown = (GROWN - 1.0) * at.slack.take(exposure.column).sum(axis=0)
     below = -(low + exposure.slack + spread(exposure.weight, at, exposure.column) + grown) - error
     apart = below / weighted(np.abs(exposure.weight), at.scale, exposure.column)
-    owes_less, owes_more = (-above - error) / reach, np.minimum(apart, (above - error) / reach)
+    owes_less, owes_more = (-above - doubt) / reach, np.minimum(apart, (above - doubt) / reach)
     parked = np.flatnonzero(owes_less >= REACH)
     doomed = np.flatnonzero((owes_more >= REACH) & (below > 0.0))
     lists_parked, lists_doomed = _parked_lists(exposure.take(parked), len(at.value)), _doomed_lists(exposure.take(doomed), at)

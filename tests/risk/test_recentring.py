@@ -102,6 +102,45 @@ def test_a_row_whose_certificate_was_used_up_meanwhile_is_still_looked_at(monkey
     assert set(engine.inside().tolist()) == {*range(21)}
 
 
+def test_rows_whose_layer_is_merged_with_others_keep_certificates(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(engines, "WATCHED", 0)
+    monkeypatch.setattr(engines, "LAYERS", 2)
+    engine = engine_of(*[SAFE] * 20)
+    recentre(engine)
+    replaced = 0
+    for _ in range(6):
+        for _ in range(3):
+            engine.put(None, SAFE)
+        tick(engine)
+        work = engine.work()
+        assert work
+        replaced = max(replaced, len(work.replaced))
+        engine.adopt(work.run())
+        assert engine.watched == 0
+    assert replaced == 2
+    price(engine, 49.0)
+    assert len(engine.inside()) == 20 + 6 * 3
+
+
+@pytest.mark.parametrize(
+    ("constant", "then", "now"),
+    [
+        (50.0, Quote(1.0, slack=10.0), Quote(1.0, slack=100.0)),
+        (85.0, Quote(1.0, slack=10.0), Quote(1.0, slack=20.0)),
+        (50.0, Quote(1.0, width=0.1), Quote(1.0, width=0.6)),
+        (50.0, Quote(1.0), Quote(0.4)),
+    ],
+)
+def test_who_is_in_the_set_is_asked_again_when_it_may_not_be_any_more(constant: float, then: Quote, now: Quote) -> None:
+    engine = engine_of(Row({DEBT: -100.0}, constant))
+    engine.set([(DEBT, then)])
+    recentre(engine)
+    assert tick(engine) == {0}
+    engine.set([(DEBT, now)])
+    engine.tick(lambda rows: np.zeros(len(rows), np.bool_))
+    assert not len(engine.inside())
+
+
 def test_certificates_in_the_making_give_way_between_parts_and_ticks_say_when(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(recentring, "PART", 4)
     engine = engine_of(*[SAFE] * 20)
