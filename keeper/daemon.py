@@ -107,7 +107,10 @@ async def _supervise(
             async with open_pipeline(settings, chain, live, metrics, listeners, recorder) as pipeline:
                 gc.collect()
                 gc.freeze()  # the book stays: no collection needs to walk it
-                return await pipeline.run(blocks)
+                try:
+                    return await pipeline.run(blocks)
+                finally:
+                    gc.unfreeze()  # a book that is opened again must not leave this one behind
         except* (Transient, RpcError) as trouble:
             _log.warning("chain_restarts", chain=chain.name, reason=str(_first(trouble)), delay_s=delay_s)
         delay_s = RESTART_FIRST_S if time.monotonic() - started > RESTART_MOST_S else min(2 * delay_s, RESTART_MOST_S)

@@ -71,11 +71,11 @@ class Recentring:
     def _verdict(self, number: int, rows: Rows, lying: Lying | None, found: Certified) -> Verdict:
         snapshot = self._snapshots[number]
         inside = np.zeros(snapshot.lying.rows.count, np.bool_)
-        inside[of_shelf(found.doomed, number)] = True
-        return Verdict(rows, inside.take(rows), np.concatenate((of_shelf(found.open, number), snapshot.boxed)), lying)
+        inside[_of_shelf(found.doomed, number)] = True
+        return Verdict(rows, inside.take(rows), np.concatenate((_of_shelf(found.open, number), snapshot.boxed)), lying)
 
 
-def of_shelf(handles: Rows, number: int) -> Rows:
+def _of_shelf(handles: Rows, number: int) -> Rows:
     """The numbers of the rows that are on this shelf."""
     found: Rows = handles.take(np.flatnonzero(handles >> SHIFT == number)) & np.int32(ROW)
     return found

@@ -81,8 +81,9 @@ class Shelf:
 
     @property
     def watched(self) -> int:
+        """Rows that every tick looks at for want of a certificate."""
         self.watch_put()
-        return self._watched.count
+        return self._watched.count + sum(len(rows) for _, rows in self._flood)
 
     @property
     def flooded(self) -> bool:
@@ -270,7 +271,7 @@ class Shelf:
     # --- certificates
 
     def observed(self) -> Rows:
-        """Whom every tick looks at for want of a certificate."""
+        """The watched."""
         self.watch_put()
         found: Rows = np.concatenate((self._watched.rows, *(rows for _, rows in self._flood)))
         return found
