@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import os
 import sys
+import tempfile
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -15,6 +16,8 @@ GUARD = Path(__file__).with_name("guard.py")
 MNEMONIC = "test test test test test test test test test test test junk"
 CHAIN_ID = 31337
 READY_S = 30.0
+OLD_STATES = 256
+"""Older blocks can no longer be called. A state takes two megabytes on disk, and a devnet may run for weeks."""
 STOP_S = 10.0
 
 
@@ -35,16 +38,17 @@ class Node:
 @contextlib.asynccontextmanager
 async def anvil(binary: Path, port: int, *flags: str) -> AsyncIterator[Node]:
     """Run anvil, mining only when told. Raises KeeperError when it does not start."""
-    process = await _spawn(binary, "--port", str(port), *flags)
-    drain: asyncio.Task[None] | None = None
-    try:
-        node = Node(process, await _ready(_output(process)))
-        drain = asyncio.create_task(_drain(_output(process)))
-        yield node
-    finally:
-        await _stop(process)
-        if drain is not None:
-            await drain
+    with tempfile.TemporaryDirectory(prefix="keeper-anvil-") as old_states:  # by default they stay in the user's home for good
+        process = await _spawn(binary, "--port", str(port), "--cache-path", old_states, "--max-persisted-states", str(OLD_STATES), *flags)
+        drain: asyncio.Task[None] | None = None
+        try:
+            node = Node(process, await _ready(_output(process)))
+            drain = asyncio.create_task(_drain(_output(process)))
+            yield node
+        finally:
+            await _stop(process)
+            if drain is not None:
+                await drain
 
 
 async def _spawn(binary: Path, *flags: str) -> asyncio.subprocess.Process:

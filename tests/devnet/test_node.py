@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import os
 import signal
+import tempfile
 from itertools import pairwise
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from keeper.devnet import Devnet, DevnetOptions
+from keeper.devnet.anvil import OLD_STATES
+from keeper.devnet.cache import cache_dir
 from keeper.devnet.names import ACCOUNTS
 from keeper.devnet.rpc import RpcError
 from keeper.errors import KeeperError
@@ -47,6 +51,21 @@ async def test_reads_as_if_it_were_another_time(net: Devnet) -> None:
     assert then > now
     await net.mine(later)
     assert (await net.read("aave_v36.pool", "getReserveNormalizedVariableDebt", usdc))[0] == then
+
+
+async def test_keeps_the_states_of_a_few_hundred_blocks_and_leaves_none_behind(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Megabytes each, which anvil would leave in the user's home for good."""
+    monkeypatch.setenv("KEEPER_CACHE_DIR", str(cache_dir()))
+    home, scratch = tmp_path / "home", tmp_path / "scratch"
+    home.mkdir()
+    scratch.mkdir()
+    monkeypatch.setenv("HOME", str(home))
+    monkeypatch.setattr(tempfile, "tempdir", str(scratch))
+    async with Devnet.start() as own:
+        await own.request("anvil_mine", hex(4 * OLD_STATES))
+        assert 0 < len(list(scratch.rglob("*.json"))) <= OLD_STATES
+    assert not list(home.rglob("*.json"))
+    assert not list(scratch.iterdir())
 
 
 async def test_a_failed_transaction_raises_with_the_contracts_own_revert_data(net: Devnet) -> None:
