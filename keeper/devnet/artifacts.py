@@ -92,12 +92,13 @@ class Contract:
 
 
 class Artifacts:
-    """All contracts of the devnet, read on demand. Names: "own:aggregator", "v302:Pool", "v36:PoolInstance", "WETH9"."""
+    """All contracts of the devnet, read on demand: "own:aggregator", "v302:Pool", "v36:PoolInstance", "WETH9". `units`: the files of what
+    was compiled, by family."""
 
-    def __init__(self, modules: Path, compiled: Path) -> None:
+    def __init__(self, modules: Path, units: Mapping[str, Path]) -> None:
         self._modules = modules
-        self._compiled = compiled
-        self._v36: dict[str, Any] | None = None
+        self._units = units
+        self._compiled: dict[str, dict[str, Any]] = {}
         self._loaded: dict[str, Contract] = {}
 
     def __getitem__(self, name: str) -> Contract:
@@ -111,9 +112,10 @@ class Artifacts:
             return _json(OWN / f"{contract}.json")
         if family == "v302":
             return _json(self._modules / CORE_V302 / _v302_folder(contract) / f"{contract}.sol" / f"{contract}.json")
-        if family == "v36":
-            self._v36 = self._v36 or _json(self._compiled)
-            return dict(self._v36[contract])
+        if family in self._units:
+            if family not in self._compiled:
+                self._compiled[family] = _json(self._units[family])
+            return dict(self._compiled[family][contract])
         return _json(self._modules / PREBUILT[contract] / f"{contract}.json")
 
 

@@ -16,11 +16,11 @@ from keeper.devnet.basefee import next_base_fee, traffic
 from keeper.devnet.configfile import write_config
 from keeper.devnet.genesis.builder import BLOCK_S, transaction
 from keeper.devnet.genesis.tokens import MAX_ANSWER, MIN_ANSWER
-from keeper.devnet.install import Report
 from keeper.devnet.names import DEPLOYER, OPERATOR_KEY, artifact_of
 from keeper.devnet.prices import Prices
 from keeper.devnet.rpc import Rpc, RpcError
 from keeper.devnet.state import Borrower, Saved, saved
+from keeper.devnet.tools import Report
 from keeper.errors import KeeperError
 from keeper.types import Address, Hash
 

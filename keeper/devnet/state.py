@@ -8,17 +8,17 @@ from typing import Any
 
 import orjson
 
-from keeper.devnet import cache, install
+from keeper.devnet import cache, install, solc
 from keeper.devnet.anvil import anvil
 from keeper.devnet.artifacts import OWN, Artifacts
 from keeper.devnet.genesis import chain
-from keeper.devnet.install import Report
 from keeper.devnet.rpc import Rpc
+from keeper.devnet.tools import Report
 from keeper.errors import KeeperError
 from keeper.types import Address
 
 HERE = Path(__file__).parent
-SOURCES = ("anvil.py", "artifacts.py", "install.py", "names.py", "oracle.py", "rpc.py", "state.py", "uniswap.py")
+SOURCES = ("anvil.py", "artifacts.py", "install.py", "names.py", "oracle.py", "rpc.py", "solc.py", "state.py", "uniswap.py")
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,8 +45,8 @@ class Borrower:
 async def saved(accounts: int, seed: int, report: Report) -> Saved:
     """The saved chain of these options, installed, compiled and built if it is not cached yet."""
     modules = await install.packages(report)
-    compiled = await install.compiled(modules, report)
-    binary, artifacts = install.anvil_binary(modules), Artifacts(modules, compiled)
+    units = {name: await solc.compiled(name, modules, report) for name in solc.UNITS}
+    binary, artifacts = install.anvil_binary(modules), Artifacts(modules, units)
 
     async def build(target: Path) -> None:
         report("deploying")

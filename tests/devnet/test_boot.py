@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 from keeper.config import load
-from keeper.devnet import Devnet, DevnetOptions, cache, install
+from keeper.devnet import Devnet, DevnetOptions, cache, install, solc
 from keeper.devnet.artifacts import Artifacts
 from keeper.devnet.names import BENEFICIARY, DEPLOYER
 from keeper.devnet.state import build_chain
@@ -136,7 +136,7 @@ async def test_a_build_that_fails_leaves_no_cache_entry(tmp_path: Path, monkeypa
 async def _build(target: Path, seed: int) -> dict[str, Any]:
     await asyncio.to_thread(target.mkdir)
     modules = await install.packages(print)
-    artifacts = Artifacts(modules, await install.compiled(modules, print))
+    artifacts = Artifacts(modules, {name: await solc.compiled(name, modules, print) for name in solc.UNITS})
     return await build_chain(install.anvil_binary(modules), artifacts, target, 6, seed)
 
 
