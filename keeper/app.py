@@ -118,9 +118,10 @@ class Chain(ChainState):
 def unpriced(chain: ChainState) -> str | None:
     """What is wrong with native_token: no profit can be weighed against gas that has no price. Of a book in step with the chain."""
     native = chain.settings.native_token
-    if any(native in market.tokens(chain.view) for market in chain.markets):
+    listed = any(native in market.tokens(chain.view) for market in chain.markets)
+    if listed or any(native in (pool.token0, pool.token1) for venue in chain.venues for pool in venue.pools(chain.view)):
         return None
-    return f"chains.{chain.settings.name}.native_token: no market lists {native}: name the wrapped token in which gas is paid"
+    return f"chains.{chain.settings.name}.native_token: nothing trades {native}: name the wrapped token in which gas is paid"
 
 
 def chain_named(settings: Settings, name: str | None = None) -> ChainSettings:

@@ -14,6 +14,7 @@ from keeper.types import (
     Bid,
     Cell,
     ChainUpdate,
+    Deal,
     Entries,
     Factor,
     Fill,
@@ -193,8 +194,8 @@ class Market(LogSource, Protocol):
         ...
 
     def compiled(self, state: ColumnView, slots: NDArray[np.int32] | None = None) -> Iterator[RowBlock]:
-        """The first row of every account, or of those in these slots, as `rows` gives it, many at once. Only of markets with a single
-        trigger."""
+        """The rows of every account, or of those in these slots, as `rows` gives them, many at once. No block has an account twice: the
+        second row of an account is in a later block than its first."""
         ...
 
     def margin(self, view: View) -> float:
@@ -209,7 +210,7 @@ class Market(LogSource, Protocol):
         """Every legal choice; empty when the account is healthy. Raises Skip (paused, grace_period, …) when none is legal now."""
         ...
 
-    def fill(self, view: View, account: Address, debt_token: Address, collateral_token: Address, cover: int, at_s: int) -> Fill:
+    def fill(self, view: View, deal: Deal, cover: int, at_s: int) -> Fill:
         """Exactly what the call would move. Raises Skip with the rule that forbids it."""
         ...
 
@@ -244,6 +245,15 @@ class Market(LogSource, Protocol):
 
     def decode_error(self, data: bytes) -> str | None:
         """The name of the protocol's revert, None if it is not one of its own."""
+        ...
+
+
+@runtime_checkable
+class CallbackMarket(Protocol):
+    """A market that pays out, calls back, and only then takes its payment: what it pays out can pay (pure)."""
+
+    def callback(self, fill: Fill, executor: Address) -> bytes:
+        """The call, up to and with the offset of its last argument: the bytes it hands back."""
         ...
 
 

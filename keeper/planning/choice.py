@@ -13,8 +13,8 @@ from typing import NamedTuple
 
 from keeper.errors import Skip
 from keeper.planning.predict import Predictor, Way, way_of
-from keeper.ports import Market, View
-from keeper.types import Address, Fill, Funding, FundingKind, Pair, Plan, Prediction
+from keeper.ports import CallbackMarket, Market, View
+from keeper.types import Address, Fill, Funding, FundingKind, Pair, Plan, Prediction, same_deal
 
 ROUTES_KEPT = 3
 WAYS_TUNED = 2
@@ -57,7 +57,7 @@ class Chooser:
         found: list[Tried] = []
         why_not: list[tuple[str, str]] = []  # not the exceptions: they hold this frame, and only the collector could part them
         for pair in market.pairs(self.view, account, self.at_s):
-            ways = [way_of(plan) for plan in known if (plan.debt_token, plan.collateral_token) == (pair.debt_token, pair.collateral_token)]
+            ways = [way_of(plan) for plan in known if same_deal(plan, pair)]
             try:
                 found.append(_Choice(self, market, pair).best(ways))
             except Skip as skip:
@@ -99,21 +99,25 @@ class _Choice:
     def ways(self) -> list[Way]:
         """All that are promising. Raises Skip("no_route")."""
         pair, on = self._pair, self._on
-        if pair.debt_token == pair.collateral_token:
-            return [Way(FundingKind.NONE, self._market.address, (), pair.debt_token)]
         most = self.taken(pair.amounts[-1])
         if most is None:
             raise Skip("illegal")
-        lender = self._lender(most.fill.cover)
+        fill, market = most.fill, self._market.address
+        if not fill.funds or (pair.debt_token == pair.collateral_token and not fill.prepaid):
+            return [Way(FundingKind.NONE, market, (), pair.collateral_token)]
+        lender = self._lender(fill.funds)
         found: list[Way] = []
-        for route in on.predictor.router.top_paths(
-            on.view, pair.collateral_token, pair.debt_token, most.fill.seized, ROUTES_KEPT, on.offers.swaps
-        ):
+        sale = pair.collateral_token, pair.debt_token, fill.seized
+        for route in on.predictor.router.top_paths(on.view, *sale, ROUTES_KEPT, on.offers.swaps):
+            if isinstance(self._market, CallbackMarket) and not fill.prepaid:
+                found.append(Way(FundingKind.CALLBACK, market, route, pair.debt_token))
             if lender:
                 found.append(Way(FundingKind.FLASH_LOAN, lender, route, pair.debt_token))
-            pool = route[-1]
-            owed = pool.token0 if pool.token1 == pair.debt_token else pool.token1
-            found.append(Way(FundingKind.FLASH_SWAP, pool.address, route, owed))
+            if route:
+                owed = route[-1].token0 if route[-1].token1 == pair.debt_token else route[-1].token1
+                found.append(Way(FundingKind.FLASH_SWAP, route[-1].address, route, owed))
+        if not found:
+            raise Skip("no_funds", f"nobody lends {fill.funds} of {pair.debt_token}")
         return found
 
     def _lender(self, amount: int) -> Address | None:
@@ -132,9 +136,9 @@ class _Choice:
         if taken is None:
             return None
         try:
-            earned = on.predictor.earned(way, taken.fill, cover, on.offers)
+            earned = on.predictor.earned(way, taken.fill, taken.fill.funds, on.offers)
             gas = taken.gas + on.predictor.gas_beside(earned)
-            return Tried(on.predictor.worth_wei(self._market, on.view, earned) - gas * on.gas_price_wei, gas, way, taken.fill)
+            return Tried(on.predictor.worth_wei(self._market, on.view, taken.fill, earned) - gas * on.gas_price_wei, gas, way, taken.fill)
         except Skip:
             return None
 
@@ -147,7 +151,7 @@ class _Choice:
     def _take(self, cover: int) -> Taken | None:
         pair, on = self._pair, self._on
         try:
-            fill = self._market.fill(on.view, pair.account, pair.debt_token, pair.collateral_token, cover, on.at_s)
+            fill = self._market.fill(on.view, pair, cover, on.at_s)
         except Skip:
             return None
         return Taken(fill, self._market.gas(fill))
@@ -159,7 +163,7 @@ class _Choice:
         best: Tried | None = None
         for low, cover in _down(self._pair.amounts):
             at_high, taken = self.attempt(way, cover), self.taken(cover)
-            high = taken.fill.repaid if taken else cover  # the contract caps a cover with headroom
+            high = taken.fill.counted if taken else cover
             probe = self.attempt(way, high - (high - low) // 64 if at_high else low + (high - low) // 64)
             best = max(best, at_high, key=_worth)
             if probe and _worth(probe) > _worth(at_high):
@@ -201,7 +205,8 @@ def _worth(tried: Tried | None) -> float:
 
 
 def _plan(market: Market, tried: Tried) -> Plan:
-    """Funds the whole cover, of which the contract pulls what is owed in the block it lands in."""
+    """Funds all that may be asked for, of which the contract pulls what is owed in the block it lands in."""
     (kind, source, route, profit_token), fill = tried.way, tried.fill
-    funding = Funding(kind, source, fill.debt_token, fill.cover, 0)
-    return Plan(market.name, fill.account, fill.debt_token, fill.collateral_token, fill.cover, funding, route, profit_token)
+    funding = Funding(kind, source, fill.debt_token, fill.funds, 0)
+    deal = fill.account, fill.debt_token, fill.collateral_token, fill.cover
+    return Plan(market.name, *deal, funding, route, profit_token, fill.kind, fill.target)

@@ -6,7 +6,7 @@ from typing import Any
 
 import orjson
 
-from keeper.types import Address, Funding, FundingKind, Plan, PoolKey
+from keeper.types import LIQUIDATE, Address, Funding, FundingKind, Plan, PoolKey
 
 
 def dump_plan(plan: Plan) -> dict[str, Any]:
@@ -26,6 +26,8 @@ def dump_plan(plan: Plan) -> dict[str, Any]:
         },
         "route": [[pool.venue, pool.address, pool.token0, pool.token1, pool.fee_pips] for pool in plan.route],
         "profit_token": plan.profit_token,
+        "kind": plan.kind,
+        "target": plan.target,
     }
 
 
@@ -46,6 +48,8 @@ def load_plan(data: dict[str, Any]) -> Plan:
         ),
         route=tuple(PoolKey(venue, Address(a), Address(t0), Address(t1), fee) for venue, a, t0, t1, fee in data["route"]),
         profit_token=Address(data["profit_token"]),
+        kind=data.get("kind", LIQUIDATE),  # plans of a version that knew no other
+        target=data.get("target", ""),
     )
 
 

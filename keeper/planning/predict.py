@@ -6,6 +6,7 @@ All amounts are the contracts' own integers. The same plan predicted on the stat
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 from functools import cache
 from typing import NamedTuple, Protocol
 
@@ -80,7 +81,7 @@ class Predictor:
             seized=fill.seized,
             profit=earned.gains[plan.profit_token],
             gains=earned.gains,
-            value_wei=self.worth_wei(market, view, earned),
+            value_wei=self.worth_wei(market, view, fill, earned),
             gas=market.gas(fill) + self.gas_beside(earned),
             fill=fill,
             hops=earned.hops,
@@ -89,7 +90,7 @@ class Predictor:
 
     def fill(self, plan: Plan, view: View, at_s: int) -> Fill:
         market = self._market(plan)
-        fill = market.fill(view, plan.account, plan.debt_token, plan.collateral_token, plan.cover, at_s)
+        fill = market.fill(view, plan, plan.cover, at_s)
         if plan.funding.kind is not FundingKind.NONE and fill.repaid > plan.funding.amount:
             raise Skip("underfunded", f"repays {fill.repaid}, borrowed {plan.funding.amount}")
         return fill
@@ -119,6 +120,9 @@ class Predictor:
         """Raises Skip when it does not pay, or somebody does not play along."""
         if way.kind is FundingKind.NONE:
             earned = Earned({way.profit_token: fill.seized - fill.repaid}, ())
+        elif way.kind is FundingKind.CALLBACK:
+            hops = sold(offers.swaps, way.route, fill.collateral_token, fill.seized)
+            earned = Earned({way.profit_token: _proceeds(hops, fill) - fill.repaid}, hops)
         elif way.kind is FundingKind.FLASH_SWAP:
             earned = _flash_swap(way, fill, borrowed, offers.swaps)
         else:
@@ -131,32 +135,40 @@ class Predictor:
         """Of all but the liquidation itself."""
         return EXECUTOR_GAS + FLASH_LOAN_GAS * bool(earned.loan) + sum([self.router.gas(hop) for hop in earned.hops])
 
-    def worth_wei(self, market: Market, view: View, earned: Earned) -> int:
-        """Of all that is gained."""
-        return sum([self.value_wei(market, view, token, amount) for token, amount in earned.gains.items()])
+    def worth_wei(self, market: Market, view: View, fill: Fill, earned: Earned) -> int:
+        """Of all that is gained, now and later."""
+        return sum([self.value_wei(market, view, token, amount) for token, amount in (*earned.gains.items(), *fill.promised)])
 
     def value_wei(self, market: Market, view: View, token: Address, amount: int) -> int:
-        """An amount's worth in wei, at the market's own oracle. Raises Skip("no_price")."""
+        """An amount's worth in wei: at the market's own oracle, else at another's that knows the token and the native one, else what pools
+        would pay for it. Raises Skip("no_price")."""
         if token == self.native or amount == 0:
             return amount
-        value, unit = market.value(view, token, amount), market.value(view, self.native, 10**18)
-        if value is None or not unit:
-            raise Skip("no_price", f"{market.name} has no price for {token} or for the native token")
-        return value * 10**18 // unit
+        for judge in (market, *self.markets.values()):
+            value, unit = judge.value(view, token, amount), judge.value(view, self.native, 10**18)
+            if value is not None and unit:
+                return value * 10**18 // unit
+        with suppress(Skip):
+            return self.router.best_in(view, token, self.native, amount)[-1].amount_out
+        raise Skip("no_price", f"neither a market nor a pool has a price for {token} in the native token")
 
 
 def _flash_loan(way: Way, fill: Fill, borrowed: int, offers: Offers) -> Earned:
     """Borrow debt, liquidate, sell all that was seized, pay back with the fee."""
     loan = offers.loans(way.source, fill.debt_token, borrowed)
     hops = sold(offers.swaps, way.route, fill.collateral_token, fill.seized)
-    return Earned({way.profit_token: hops[-1].amount_out - fill.repaid - loan.fee}, hops, loan)
+    return Earned({way.profit_token: _proceeds(hops, fill) - fill.repaid - loan.fee}, hops, loan)
 
 
 def _flash_swap(way: Way, fill: Fill, borrowed: int, swaps: Swaps) -> Earned:
     """The last pool pays the debt first; the hops before it turn the collateral into what that pool is owed."""
     last = swaps.hop_out(way.route[-1], way.profit_token, borrowed)
     hops = sold(swaps, way.route[:-1], fill.collateral_token, fill.seized)
-    proceeds = hops[-1].amount_out if hops else fill.seized
     spare = borrowed - fill.repaid
-    gains = {way.profit_token: proceeds - last.amount_in}
+    gains = {way.profit_token: _proceeds(hops, fill) - last.amount_in}
     return Earned(gains | ({fill.debt_token: spare} if spare else {}), (*hops, last))
+
+
+def _proceeds(hops: tuple[Hop, ...], fill: Fill) -> int:
+    """What the sale brings; where nothing is to be sold, what was paid out."""
+    return hops[-1].amount_out if hops else fill.seized

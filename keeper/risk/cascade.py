@@ -179,7 +179,7 @@ class Cascade:
             pairs = market.pairs(state, candidate.account, at_s)
         except Skip:
             return True
-        fills = [market.fill(state, candidate.account, p.debt_token, p.collateral_token, p.amounts[-1], at_s) for p in pairs]
+        fills = [market.fill(state, pair, pair.amounts[-1], at_s) for pair in pairs]
         return any(self._gain(market, fill, state, rates) > self._least_gain(market, fill, state) for fill in fills)
 
     def _gain(self, market: Market, fill: Fill, state: View, rates: _Rates) -> float:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from array import array
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -77,7 +77,7 @@ class Watch:
         for number, market in enumerate(self._markets):
             for block in market.compiled(state):
                 tags = block.slot.astype(np.int64) | number << MARKET_BITS
-                self._handles[number].fill(block.slot, self.engine.fill(block, _floor(market), tags))
+                self._handles[number].add(block.slot, self.engine.fill(block, _floor(market), tags))
             self._refresh(number, _beside(market, state), state)
 
     def update(self, changed: Iterable[Write], state: ColumnView) -> None:
@@ -103,15 +103,13 @@ class Watch:
         market, handles = self._markets[number], self._handles[number]
         found = [state.slot(market.name, account) for account in accounts]
         slots = np.array(sorted(slot for slot in found if slot is not None), np.int32)
-        old, gone = handles.first(slots), np.ones(len(slots), np.bool_)
+        old = handles.taken(slots, self.engine.drop)
         for block in market.compiled(state, slots):
             tags, own = block.slot.astype(np.int64) | number << MARKET_BITS, np.searchsorted(slots, block.slot)
-            handles.fill(block.slot, self.engine.put_many(old.take(own), block, _floor(market), tags))
-            gone[own] = False
-        if gone.any():
-            handles.fill(slots[gone], np.full(int(gone.sum()), -1, np.int32))
-            for handle in old[gone & (old >= 0)].tolist():
-                self.engine.drop(handle)
+            handles.add(block.slot, self.engine.put_many(old.take(own), block, _floor(market), tags))
+            old[own] = -1
+        for handle in old[old >= 0].tolist():
+            self.engine.drop(handle)
 
     def _put(self, number: int, account: Address, state: ColumnView) -> None:
         market, handles = self._markets[number], self._handles[number]
@@ -252,15 +250,25 @@ class _Handles:
         if len(handles) > 1:
             self._more[slot] = list(handles[1:])
 
-    def first(self, slots: NDArray[np.int32]) -> NDArray[np.int32]:
-        """Of accounts that have one row at most; -1 for none."""
+    def taken(self, slots: NDArray[np.int32], drop: Callable[[int], None]) -> NDArray[np.int32]:
+        """The first row of each of these accounts, -1 for none; they have none now. Further rows are dropped."""
         self._reach(int(slots.max(initial=-1)))
-        found: NDArray[np.int32] = np.frombuffer(self._first, np.int32)[slots]
+        first = np.frombuffer(self._first, np.int32)
+        found: NDArray[np.int32] = first[slots]
+        first[slots] = -1
+        for slot in self._more.keys() & set(slots.tolist()) if self._more else ():
+            for handle in self._more.pop(slot):
+                drop(handle)
         return found
 
-    def fill(self, slots: NDArray[np.int32], handles: NDArray[np.int32]) -> None:
+    def add(self, slots: NDArray[np.int32], handles: NDArray[np.int32]) -> None:
+        """One row more for each of these accounts."""
         self._reach(int(slots.max(initial=-1)))
-        np.frombuffer(self._first, np.int32)[slots] = handles
+        first = np.frombuffer(self._first, np.int32)
+        alone = first[slots] < 0
+        for slot, handle in zip(slots[~alone].tolist(), handles[~alone].tolist(), strict=True):
+            self._more.setdefault(slot, []).append(handle)
+        first[slots[alone]] = handles[alone]
 
     def _reach(self, slot: int) -> None:
         missing = slot + 1 - len(self._first)

@@ -6,11 +6,12 @@ Units are in the names: `_wei`, `_wad`, `_s` (unix seconds), `_block`. Token amo
 from keeper.types.base import ZERO_ADDRESS, Address, Cell, Factor, Hash, Key, Write
 from keeper.types.chain import Audit, Block, ChainUpdate, Head, Landing, Log, LogFilter, Read
 from keeper.types.execution import Bid, Guard, Job, Outcome, SendResult, Sent, Simulation, Step, Verdict
-from keeper.types.planning import Fill, Funding, FundingKind, Hop, Pair, Plan, PoolKey, Prediction
+from keeper.types.planning import LIQUIDATE, Deal, Fill, Funding, FundingKind, Hop, Pair, Plan, PoolKey, Prediction, same_deal
 from keeper.types.prices import PoolPrice, PriceFeed
 from keeper.types.risk import Entries, Health, Leg, Quote, Row, RowBlock
 
 __all__ = [
+    "LIQUIDATE",
     "ZERO_ADDRESS",
     "Address",
     "Audit",
@@ -18,6 +19,7 @@ __all__ = [
     "Block",
     "Cell",
     "ChainUpdate",
+    "Deal",
     "Entries",
     "Factor",
     "Fill",
@@ -51,4 +53,5 @@ __all__ = [
     "Step",
     "Verdict",
     "Write",
+    "same_deal",
 ]

@@ -5,37 +5,75 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
+from typing import Protocol
 
 from keeper.types.base import Address, Write
+
+LIQUIDATE = "liquidate"
+
+
+class Deal(Protocol):
+    """What can be done with an account, but for the amount: `debt_token` is what it is paid in, `collateral_token` what it pays out.
+    `kind` is the market's word for the call; `target` says which of the account's positions is meant where the tokens do not tell."""
+
+    @property
+    def account(self) -> Address: ...
+    @property
+    def debt_token(self) -> Address: ...
+    @property
+    def collateral_token(self) -> Address: ...
+    @property
+    def kind(self) -> str: ...
+    @property
+    def target(self) -> str: ...
+
+
+def same_deal(one: Deal, other: Deal) -> bool:
+    return _deal(one) == _deal(other)
+
+
+def _deal(deal: Deal) -> tuple[str, ...]:
+    return deal.account, deal.kind, deal.target, deal.debt_token, deal.collateral_token
 
 
 @dataclass(frozen=True, slots=True)
 class Pair:
-    """One legal (debt, collateral) choice. `amounts`: repay amounts worth trying (break-points), ascending; the last is the most the
-    rules allow. Any amount in between may be tried; `Market.fill` says if it is legal."""
+    """One legal deal. `amounts`: covers worth trying (break-points), ascending; the last is the most the rules allow. Any amount in
+    between may be tried; `Market.fill` says if it is legal."""
 
     account: Address
     debt_token: Address
     collateral_token: Address
     amounts: tuple[int, ...]
+    kind: str = LIQUIDATE
+    target: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class Fill:
-    """What one liquidation call moves, by the contract's own integers.
+    """What one call moves, by the contract's own integers.
 
-    `cover` is the argument of the call; `repaid` is pulled from the liquidator, `seized` is paid to it (net of the protocol fee).
-    `writes` is the state it leaves, valid at the fill's timestamp."""
+    `cover` is the argument of the call, in its unit, of which `counted` counts: a larger one moves no more. `repaid` is pulled from the
+    liquidator, `seized` is paid to it (net of the protocol fee). `writes` is the state it leaves, valid at the fill's timestamp.
+
+    `funds`: the debt token that must be at hand, of which `repaid` is taken. `prepaid`: before anything is paid out; otherwise what is paid
+    out can pay. `promised`: (token, amount) it earns later, in somebody else's transaction."""
 
     account: Address
     debt_token: Address
     collateral_token: Address
     cover: int
+    counted: int
     repaid: int
     seized: int
     protocol_fee: int
     bad_debt: bool
     writes: tuple[Write, ...]
+    funds: int
+    prepaid: bool = False
+    promised: tuple[tuple[Address, int], ...] = ()
+    kind: str = LIQUIDATE
+    target: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,14 +101,16 @@ class Hop:
 
 class FundingKind(StrEnum):
     NONE = "none"
+    CALLBACK = "callback"
     FLASH_LOAN = "flash_loan"
     FLASH_SWAP = "flash_swap"
 
 
 @dataclass(frozen=True, slots=True)
 class Funding:
-    """Where the repaid debt comes from. FLASH_LOAN: `amount` of `token` from `source`, `fee` on top. FLASH_SWAP: `source` is the pool of
-    the route's last hop, which pays `amount` of `token` first and is paid in the callback; `fee` is 0 (it is in the swap)."""
+    """Where the repaid debt comes from. CALLBACK: `source` is the market, which calls back between paying out and being paid.
+    FLASH_LOAN: `amount` of `token` from `source`, `fee` on top. FLASH_SWAP: `source` is the pool of the route's last hop, which pays
+    `amount` of `token` first and is paid in the callback; `fee` is 0 (it is in the swap)."""
 
     kind: FundingKind
     source: Address
@@ -81,7 +121,7 @@ class Funding:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """A liquidation worth sending: everything needed to encode it, and to predict it again on another state."""
+    """A deal worth sending: everything needed to encode it, and to predict it again on another state."""
 
     market: str
     account: Address
@@ -91,6 +131,8 @@ class Plan:
     funding: Funding
     route: tuple[PoolKey, ...]  # collateral → … → debt; empty when they are the same token
     profit_token: Address
+    kind: str = LIQUIDATE
+    target: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,7 +145,7 @@ class Prediction:
     seized: int
     profit: int
     gains: Mapping[Address, int]
-    value_wei: int  # all gains, at the market's oracle prices
+    value_wei: int  # all gains, and what is promised, at oracle prices
     gas: int  # adapter's and venues' own estimate
     fill: Fill
     hops: tuple[Hop, ...]  # in the order of the route

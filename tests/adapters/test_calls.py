@@ -25,7 +25,7 @@ async def test_the_steps_are_approve_liquidate_and_withdraw_the_approval(follow:
     followed = await follow(name)
     net, pool = followed.net, followed.net.addresses[f"{name}.pool"]
     debt, collateral = net.addresses["token.USDC"], net.addresses["token.WETH"]
-    fill = Fill(ACCOUNT, debt, collateral, 1000, 900, 5, 1, False, ())
+    fill = Fill(ACCOUNT, debt, collateral, 1000, 900, 900, 5, 1, False, (), 1000)
     approve, liquidate, withdraw = followed.market.encode(fill)
     assert (approve.target, approve.data) == (debt, net.encode("token.USDC", "approve", pool, 1000))
     assert (liquidate.target, liquidate.data) == (

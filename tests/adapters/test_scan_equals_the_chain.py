@@ -199,7 +199,7 @@ def _pair(run: Run, market: AaveV3Market, account: Address, debt: Address, colla
 
 def _try(run: Run, market: AaveV3Market, account: Address, debt: Address, collateral: Address, cover: int, at_s: int) -> Fill | None:
     try:
-        return market.fill(run.indexers[market.name].tables, account, debt, collateral, cover, at_s)
+        return market.fill(run.indexers[market.name].tables, Pair(account, debt, collateral, ()), cover, at_s)
     except Skip:
         return None
 
@@ -230,7 +230,7 @@ async def _plan(run: Run, name: str) -> Fill | None:
             pairs = market.pairs(view, account, at_s)
         except Skip:
             continue
-        fills += [market.fill(view, account, p.debt_token, p.collateral_token, rng.choice(p.amounts), at_s) for p in pairs]
+        fills += [market.fill(view, pair, rng.choice(pair.amounts), at_s) for pair in pairs]
     bad = [fill for fill in fills if fill.bad_debt]
     if not fills:
         return None

@@ -30,7 +30,7 @@ def two_reserves(market: AaveV3Market, dollars: int, health_bps: int) -> State:
 
 
 def fill(market: AaveV3Market, state: State, pair: Pair, cover: int, at_s: int = NOW_S) -> Fill:
-    return market.fill(state, ACCOUNT, pair.debt_token, pair.collateral_token, cover, at_s)
+    return market.fill(state, pair, cover, at_s)
 
 
 @EVERY_VERSION
@@ -106,7 +106,7 @@ def test_a_healthy_account_has_no_pairs_and_no_fill(rules: RuleSet) -> None:
     state = two_reserves(market, 1000, 12_000)
     assert market.pairs(state, ACCOUNT, NOW_S) == ()
     with pytest.raises(Skip, match="healthy"):
-        market.fill(state, ACCOUNT, asset(1), asset(0), 1, NOW_S)
+        market.fill(state, Pair(ACCOUNT, asset(1), asset(0), ()), 1, NOW_S)
 
 
 @pytest.mark.parametrize(
@@ -129,7 +129,7 @@ def test_each_bar_to_a_liquidation_is_named(table: str, key: tuple[int | str, ..
     assert market.pairs(state, ACCOUNT, NOW_S)
     state.put(getattr(market.cells, table), key, value)
     with pytest.raises(Skip) as refused:
-        market.fill(state, ACCOUNT, asset(1), asset(0), 2000 * UNIT, NOW_S)
+        market.fill(state, Pair(ACCOUNT, asset(1), asset(0), ()), 2000 * UNIT, NOW_S)
     assert refused.value.reason == reason
     if reason != "healthy":
         with pytest.raises(Skip, match=reason):
@@ -143,7 +143,7 @@ def test_terms_agreed_on_another_state_count_for_nothing() -> None:
     half = fill(market, state, pair, 2000 * UNIT)
     assert fill(market, state, pair, 1000 * UNIT).seized < half.seized
     dearer = Overlay(state, [(market.cells.reserve, (0, "bonus"), 10900)])
-    assert market.fill(dearer, ACCOUNT, pair.debt_token, pair.collateral_token, 2000 * UNIT, NOW_S).seized > half.seized
+    assert market.fill(dearer, pair, 2000 * UNIT, NOW_S).seized > half.seized
     assert fill(market, state, pair, 2000 * UNIT) == half
     state.put(market.cells.reserve, (1, "paused"), 1)
     with pytest.raises(Skip, match="paused"):

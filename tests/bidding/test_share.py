@@ -25,7 +25,7 @@ def worth(value_wei: int) -> Prediction:
     plan = Plan(
         "m", ZERO_ADDRESS, ZERO_ADDRESS, ZERO_ADDRESS, 1, Funding(FundingKind.NONE, ZERO_ADDRESS, ZERO_ADDRESS, 0, 0), (), ZERO_ADDRESS
     )
-    fill = Fill(ZERO_ADDRESS, ZERO_ADDRESS, ZERO_ADDRESS, 1, 1, 1, 0, False, ())
+    fill = Fill(ZERO_ADDRESS, ZERO_ADDRESS, ZERO_ADDRESS, 1, 1, 1, 1, 0, False, (), 1)
     return Prediction(plan, 0, 1, 1, 1, {}, value_wei, 1, fill, ())
 
 

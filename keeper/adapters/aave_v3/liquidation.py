@@ -185,11 +185,13 @@ def settle(deployment: Deployment, cells: Cells, view: View, terms: Terms, cover
         debt_token=terms.debt.reserve.asset,
         collateral_token=terms.collateral.reserve.asset,
         cover=cover,
+        counted=moved.repaid,
         repaid=moved.repaid,
         seized=moved.seized,
         protocol_fee=moved.fee,
         bad_debt=all_gone and debt_left,
         writes=tuple(state.writes()),
+        funds=cover,
     )
 
 

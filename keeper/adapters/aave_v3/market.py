@@ -20,6 +20,7 @@ from keeper.types import (
     Address,
     Audit,
     Cell,
+    Deal,
     Factor,
     Fill,
     Funding,
@@ -151,9 +152,9 @@ class AaveV3Market:
         found = self.position(view, account, at_s)
         return sizing.pairs(self.deployment, self.cells, view, found) if found.liquidatable else ()
 
-    def fill(self, view: View, account: Address, debt_token: Address, collateral_token: Address, cover: int, at_s: int) -> Fill:
+    def fill(self, view: View, deal: Deal, cover: int, at_s: int) -> Fill:
         """Exactly what `liquidationCall(…, cover, false)` moves at `at_s`. `repaid` may be less than `cover`, never the reverse."""
-        terms = self._terms(view, self.position(view, account, at_s), debt_token, collateral_token)
+        terms = self._terms(view, self.position(view, deal.account, at_s), deal.debt_token, deal.collateral_token)
         moved = liquidation.amounts(self.deployment.rules, terms, cover)
         liquidation.check_amounts(self.cells, self.deployment.rules, view, terms, cover, moved)
         return liquidation.settle(self.deployment, self.cells, view, terms, cover, moved)
