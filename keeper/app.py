@@ -13,6 +13,8 @@ from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Any
 
+import orjson
+
 from keeper.book.book import Book
 from keeper.book.bookkeeper import Bookkeeper
 from keeper.book.indexer import Progress
@@ -28,6 +30,7 @@ from keeper.chain.ws import WsHeads
 from keeper.config import Settings
 from keeper.config.settings import ChainSettings, GuardSettings, MarketSettings, VenueSettings
 from keeper.errors import ConfigError, Transient
+from keeper.options import OptionError, Options
 from keeper.planning.planner import Planner
 from keeper.planning.predict import Predictor
 from keeper.planning.prewarm import Prewarmer
@@ -222,16 +225,22 @@ async def _open(group: str, item: MarketSettings | VenueSettings, reader: Reader
         raise ConfigError(f"{item.name}: no adapter named {item.adapter!r} is installed")
     adapter: Adapter = found.load()()
     try:
-        return await adapter.open(reader, item.name, item.address, _first_block(item, chain))
+        return await adapter.open(reader, item.name, item.address, _first_block(item, chain), Options(item.options))
+    except OptionError as error:
+        raise ConfigError(f"chains.{chain.name}.{item.name}.options.{error.option}: {error}: correct it in the config") from None
     except ConfigError as error:
         raise ConfigError(f"chains.{chain.name}.{item.name}.address: {error}: correct it in the config") from None
 
 
 def _identities(chain: ChainSettings) -> Mapping[str, str]:
-    """What a source's tables depend on: a corrected first block is a book to be filled anew."""
+    """What a source's tables depend on: with a corrected first block, or other options, they are to be filled anew."""
     items: Sequence[MarketSettings | VenueSettings] = (*chain.markets, *chain.venues)
-    known = {item.name: f"{item.adapter}:{item.address}:{_first_block(item, chain)}" for item in items}
-    return {**known, References.name: "1"}
+    return {**{item.name: _identity(item, chain) for item in items}, References.name: "1"}
+
+
+def _identity(item: MarketSettings | VenueSettings, chain: ChainSettings) -> str:
+    options = f":{orjson.dumps(item.options, option=orjson.OPT_SORT_KEYS).decode()}" if item.options else ""
+    return f"{item.adapter}:{item.address}:{_first_block(item, chain)}{options}"
 
 
 def _first_block(item: MarketSettings | VenueSettings, chain: ChainSettings) -> int | None:

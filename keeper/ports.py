@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Literal, Protocol, runtime_checkable
 
+from keeper.options import NO_OPTIONS, Options
 from keeper.types import (
     Address,
     Audit,
@@ -312,7 +313,9 @@ class Adapter(Protocol):
 
     name: str
 
-    async def open(self, reader: Reader, name: str, address: Address, first_block: int | None) -> Market: ...
+    async def open(self, reader: Reader, name: str, address: Address, first_block: int | None, options: Options = NO_OPTIONS) -> Market:
+        """Raises ConfigError when there is no such deployment, OptionError for options it does not know, Transient when no node answers."""
+        ...
 
 
 class Feed(Protocol):

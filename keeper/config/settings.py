@@ -55,6 +55,8 @@ class MarketSettings(_Table):
     """The contract discovery starts from (see the adapter)."""
     first_block: Whole | None = None
     """Block of the first event; found by discovery when absent."""
+    options: dict[str, Any] = {}
+    """What else the adapter wants to know (see the adapter)."""
 
 
 class VenueSettings(_Table):
@@ -67,6 +69,8 @@ class VenueSettings(_Table):
     """The contract discovery starts from (see the venue)."""
     first_block: Whole | None = None
     """Block of the first event; found by discovery when absent."""
+    options: dict[str, Any] = {}
+    """What else the venue wants to know (see the venue)."""
 
 
 class ExecutorSettings(_Table):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from keeper.errors import ConfigError, Skip
+from keeper.options import NO_OPTIONS, Options
 from keeper.ports import Reader
 from keeper.types import Address, LogFilter, Read
 from keeper.venues.uniswap_v3 import events
@@ -18,8 +19,11 @@ class UniswapV3:
 
     name = "uniswap-v3"
 
-    async def open(self, reader: Reader, name: str, address: Address, first_block: int | None) -> UniswapV3Venue:
+    async def open(
+        self, reader: Reader, name: str, address: Address, first_block: int | None, options: Options = NO_OPTIONS
+    ) -> UniswapV3Venue:
         """Raises ConfigError when there is no such factory at the address."""
+        options.finish()
         if not await reader.code(address):
             raise ConfigError(f"no contract at {address}; expected a Uniswap v3 factory")
         if not await _is_factory(reader, address):

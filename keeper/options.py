@@ -1,0 +1,103 @@
+"""What the config says to one adapter, beyond its address: typed reading, and a clear word for what the adapter does not know."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping, Sequence
+from difflib import get_close_matches
+from typing import TypeVar
+
+from keeper.errors import ConfigError
+from keeper.types import Address
+
+T = TypeVar("T")
+
+_HEX = re.compile("0x[0-9a-fA-F]*")
+
+
+class OptionError(ConfigError):
+    """An option is wrong. `option` is its name."""
+
+    def __init__(self, option: str, message: str) -> None:
+        super().__init__(message)
+        self.option = option
+
+
+class Options:
+    """A table of the config file. Read all there is to read, then call `finish`. Every method raises OptionError for a value of another
+    kind; absent options have their default."""
+
+    def __init__(self, given: Mapping[str, object] | None = None) -> None:
+        self._given = dict(given or {})
+        self._known: dict[str, None] = {}
+
+    def addresses(self, name: str, default: Sequence[Address] = ()) -> tuple[Address, ...]:
+        return tuple(Address(item) for item in self.hexes(name, 20, default))
+
+    def hexes(self, name: str, size: int, default: Sequence[str] = ()) -> tuple[str, ...]:
+        """A list of so many bytes each, as lower-case 0x-hex."""
+        wanted = f"must be a list of 0x and {2 * size} hexadecimal digits each"
+        return self._read(name, wanted, lambda value: tuple(_hex(item, size) for item in _list(value)), tuple(default))
+
+    def whole(self, name: str, default: int, least: int = 0, most: int = 2**256 - 1) -> int:
+        def read(value: object) -> int:
+            if not isinstance(value, int) or isinstance(value, bool) or not least <= value <= most:
+                raise ValueError
+            return value
+
+        return self._read(name, f"must be a whole number from {least} to {most}", read, default)
+
+    def flag(self, name: str, default: bool) -> bool:
+        def read(value: object) -> bool:
+            if not isinstance(value, bool):
+                raise ValueError
+            return value
+
+        return self._read(name, "must be true or false", read, default)
+
+    def word(self, name: str, words: Sequence[str], default: str) -> str:
+        """One of these words."""
+
+        def read(value: object) -> str:
+            if value not in words:
+                raise ValueError
+            return str(value)
+
+        return self._read(name, f"must be {' or '.join(repr(word) for word in words)}", read, default)
+
+    def finish(self) -> None:
+        """Raises OptionError for an option nobody has asked for."""
+        for name in self._given:
+            if name not in self._known:
+                raise OptionError(name, f"there is no such option: {_advice(name, list(self._known))}")
+
+    def _read(self, name: str, wanted: str, read: Callable[[object], T], default: T) -> T:
+        self._known[name] = None
+        if name not in self._given:
+            return default
+        try:
+            return read(self._given[name])
+        except ValueError:
+            raise OptionError(name, f"{wanted}, was {self._given[name]!r}") from None
+
+
+NO_OPTIONS = Options()
+
+
+def _list(value: object) -> Sequence[object]:
+    if not isinstance(value, list | tuple):
+        raise ValueError
+    return value
+
+
+def _hex(value: object, size: int) -> str:
+    if not isinstance(value, str) or not _HEX.fullmatch(value) or len(value) != 2 + 2 * size:
+        raise ValueError
+    return value.lower()
+
+
+def _advice(name: str, known: Sequence[str]) -> str:
+    near = get_close_matches(name, known, 1)
+    if near:
+        return f"did you mean {near[0]}?"
+    return f"there are {', '.join(known)}" if known else "this adapter has none"

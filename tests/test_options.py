@@ -1,0 +1,63 @@
+"""What an adapter is told: read as what it must be, refused in a line that names the option."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+
+from keeper.options import OptionError, Options
+
+TOKEN = "0x" + "Ab" * 20
+READ: dict[str, Callable[[Options], object]] = {
+    "addresses": lambda options: options.addresses("x"),
+    "whole": lambda options: options.whole("x", 1, 1, 9),
+    "flag": lambda options: options.flag("x", True),
+    "word": lambda options: options.word("x", ("a", "b"), "a"),
+}
+
+
+@pytest.mark.parametrize(
+    ("kind", "given", "found"),
+    [("addresses", [TOKEN], (TOKEN.lower(),)), ("addresses", [], ()), ("whole", 9, 9), ("flag", False, False), ("word", "b", "b")],
+)
+def test_an_option_is_read(kind: str, given: object, found: object) -> None:
+    options = Options({"x": given})
+    assert READ[kind](options) == found
+    options.finish()
+
+
+@pytest.mark.parametrize(("kind", "found"), [("addresses", ()), ("whole", 1), ("flag", True), ("word", "a")])
+def test_an_absent_option_has_its_default(kind: str, found: object) -> None:
+    assert READ[kind](Options()) == found
+
+
+@pytest.mark.parametrize(
+    ("kind", "given", "told"),
+    [
+        ("addresses", TOKEN, f"must be a list of 0x and 40 hexadecimal digits each, was '{TOKEN}'"),
+        ("addresses", ["0x12"], "must be a list of 0x and 40 hexadecimal digits each, was ['0x12']"),
+        ("addresses", [7], "must be a list of 0x and 40 hexadecimal digits each, was [7]"),
+        ("addresses", ["0x" + "g" * 40], f"must be a list of 0x and 40 hexadecimal digits each, was ['0x{'g' * 40}']"),
+        ("whole", 10, "must be a whole number from 1 to 9, was 10"),
+        ("whole", True, "must be a whole number from 1 to 9, was True"),
+        ("whole", 1.0, "must be a whole number from 1 to 9, was 1.0"),
+        ("flag", 1, "must be true or false, was 1"),
+        ("word", "c", "must be 'a' or 'b', was 'c'"),
+    ],
+)
+def test_a_value_of_another_kind_is_refused(kind: str, given: object, told: str) -> None:
+    with pytest.raises(OptionError) as caught:
+        READ[kind](Options({"x": given}))
+    assert (caught.value.option, str(caught.value)) == ("x", told)
+
+
+@pytest.mark.parametrize(
+    ("given", "told"), [("tokns", "did you mean tokens?"), ("zebra", "there are tokens"), (None, "this adapter has none")]
+)
+def test_an_option_nobody_asked_for_is_refused(given: str | None, told: str) -> None:
+    options = Options({given or "zebra": 1})
+    if given:
+        options.addresses("tokens")
+    with pytest.raises(OptionError, match=f"^there is no such option: {told.replace('?', '.')}$"):
+        options.finish()
