@@ -194,8 +194,11 @@ async def test_a_config_with_mistakes_is_refused_with_the_key_and_what_was_expec
     dry.edit(mode='"dry-run"')
     late, none, other = folder("late").edit(block_time_s='"soon"'), folder("none").live(NOBODY), folder("other").live(usdc)
     priced = folder("priced").edit(native_token=f'"{provider}"')
+    optional = folder("optional").swap('adapter = "aave-v3"\n', 'adapter = "aave-v3"\noptions = { tokens = [] }\n')
     executor = "chains.devnet.executor.address: "
+    option = "chains.devnet.aave-v36.options.tokens: there is no such option: this adapter has none: correct it in the config"
     cases = [
+        (optional, "scan", option),
         (unknown, "run", f"{unknown.config}: mdoe is not a known key, did you mean 'mode'?"),
         (nested, "run", f"{nested.config}: chains.0.signer.keyfile is not a known key, did you mean 'key_file'?"),
         (late, "scan", f"{late.config}: chains.0.block_time_s must be an integer of 1 or more, was 'soon'"),
