@@ -18,6 +18,7 @@ from typing import Self
 import orjson
 
 from keeper.app import Chain, ChainState
+from keeper.errors import Skip
 from keeper.fixedpoint import YEAR_S
 from keeper.outlook import Outlook, is_pegged, measured, outlook, price_factor
 from keeper.ports import Market
@@ -145,10 +146,18 @@ class Foresight:
 
     def _expected(self, candidates: Sequence[Candidate]) -> list[float]:
         market, view = candidates[0].market, self._chain.view
-        ether = market.value(view, self._chain.settings.native_token, 10**18)
-        per_unit = market.margin(view) * 10**18 / (ether or 10**18)
+        per_unit = market.margin(view) * self._unit_wei(candidates)
         found = self._outlook.hazards(market, view, [candidate.health for candidate in candidates])
         return [expected_wei(hour, int(candidate.health.debt * per_unit)) for (hour, _), candidate in zip(found, candidates, strict=True)]
+
+    def _unit_wei(self, candidates: Iterable[Candidate]) -> float:
+        """What the market's unit of value is worth, by the first debt that has a price; 0 where none has."""
+        for candidate in candidates:
+            for leg in candidate.health.legs:
+                if leg.side == "debt" and leg.value:
+                    with suppress(Skip):
+                        return self._chain.predictor.value_wei(candidate.market, self._chain.view, leg.token, leg.amount) / leg.value
+        return 0.0
 
 
 def _replace(path: Path, content: bytes) -> None:
