@@ -15,7 +15,7 @@ demo: venv ## Watch the keeper earn in a market crash, on an embedded devnet
 	@$(BIN)/keeper demo
 
 test: venv ## The whole test suite, in random order; T=tests/test_cli.py for a part
-	@$(BIN)/pytest $(T)
+	@$(BIN)/pytest -n 2 --dist worksteal $(T)
 
 check: lint format types imports docker ## Lint, format, types, import rules, Dockerfile
 
