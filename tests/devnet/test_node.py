@@ -53,18 +53,21 @@ async def test_reads_as_if_it_were_another_time(net: Devnet) -> None:
     assert (await net.read("aave_v36.pool", "getReserveNormalizedVariableDebt", usdc))[0] == then
 
 
+def states(folder: str | Path) -> list[Path]:
+    return list(Path(folder).rglob("*.json"))
+
+
 async def test_keeps_the_states_of_a_few_hundred_blocks_and_leaves_none_behind(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """Megabytes each, which anvil would leave in the user's home for good."""
     monkeypatch.setenv("KEEPER_CACHE_DIR", str(cache_dir()))
     monkeypatch.setenv("HOME", str(tmp_path))
     with tempfile.TemporaryDirectory() as name:  # a socket's path must be short
-        scratch = Path(name)
         monkeypatch.setattr(tempfile, "tempdir", name)
         async with Devnet.start() as own:
             await own.request("anvil_mine", hex(4 * OLD_STATES))
-            assert 0 < len(list(scratch.rglob("*.json"))) <= OLD_STATES
-        assert not list(scratch.iterdir())
-    assert not list(tmp_path.rglob("*.json"))
+            assert 0 < len(states(name)) <= OLD_STATES
+        assert not states(name)
+    assert not states(tmp_path)
 
 
 async def test_a_failed_transaction_raises_with_the_contracts_own_revert_data(net: Devnet) -> None:
