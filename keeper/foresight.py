@@ -10,8 +10,9 @@ import math
 import os
 import time
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import Self
 
@@ -21,10 +22,10 @@ from keeper.app import Chain, ChainState
 from keeper.errors import Skip
 from keeper.fixedpoint import YEAR_S
 from keeper.outlook import Outlook, is_pegged, measured, outlook, price_factor
-from keeper.ports import Market
+from keeper.ports import Clocked, Market, View
 from keeper.risk.hazard import expected_wei
 from keeper.risk.watch import Candidate
-from keeper.types import Factor, Head
+from keeper.types import Address, Factor, Head, Landing
 
 NEAREST = 128
 """Accounts, by distance, of which the likeliest to pay are looked for."""
@@ -36,6 +37,12 @@ SCALE_S = 3600
 """What a factor moves in so long is the yardstick of its certificates. Only their proportions matter."""
 
 HEADS_A_SAVE = 50
+
+MOMENTS = 8
+"""So many bends of a market's factors are looked at,"""
+
+HORIZON_S = 1800
+"""and none further ahead."""
 
 WAIT_S = 1e-4
 
@@ -113,18 +120,30 @@ class Foresight:
 
     async def _warm(self, head: Head) -> bool:
         """Plan the accounts that are worth waiting for, one at a time; False when the next head came before all were."""
-        chain = self._chain
-        near = self._ranked(await self._near())[:WARMED]
+        chain, landing = self._chain, self._chain.landing(head)
+        due = await self._due(landing)
+        near = [(candidate, landing) for candidate in self._ranked(await self._near())[: WARMED - len(due)]]
         if chain.head.hash != head.hash:
             return False
-        landing = chain.landing(head)
-        chain.prewarmer.keep((candidate.market_name, candidate.account) for candidate in near)
-        for candidate in near:
+        chain.prewarmer.keep((candidate.market_name, candidate.account) for candidate, _ in due + near)
+        for candidate, when in due + near:
             await asyncio.sleep(0)
             if chain.head.hash != head.hash:
                 return False
-            chain.prewarmer.warm(candidate, chain.view, landing)
+            chain.prewarmer.warm(candidate, chain.view, when)
         return True
+
+    async def _due(self, landing: Landing) -> list[tuple[Candidate, Landing]]:
+        """Accounts that time alone makes liquidatable, each at the first moment known to; the soonest first."""
+        watch, view = self._chain.watch, self._chain.view
+        found: dict[tuple[str, Address], tuple[Candidate, Landing]] = {}
+        for market in self._chain.markets:
+            for moment in moments(market, view, landing.timestamp_s):
+                rows = await asyncio.to_thread(watch.due(market, view, moment))
+                for candidate in watch.named(rows, view, moment):
+                    if candidate.market is market and candidate.health.liquidatable:
+                        found.setdefault((market.name, candidate.account), (candidate, replace(landing, timestamp_s=moment)))
+        return sorted(found.values(), key=lambda due: due[1].timestamp_s)[:WARMED]
 
     async def _near(self) -> list[Candidate]:
         """Accounts that are not liquidatable yet, but nearest to it. Every account is looked at, in a thread."""
@@ -158,6 +177,19 @@ class Foresight:
                     with suppress(Skip):
                         return self._chain.predictor.value_wei(candidate.market, self._chain.view, leg.token, leg.amount) / leg.value
         return 0.0
+
+
+def moments(market: Market, view: View, at_s: int) -> Iterator[int]:
+    """When time alone bends a factor, the next ones."""
+    if not isinstance(market, Clocked):
+        return
+    until_s = at_s + HORIZON_S
+    for _ in range(MOMENTS):
+        moment = market.next_change(view, at_s)
+        if moment is None or moment > until_s:
+            return
+        yield moment
+        at_s = moment
 
 
 def _replace(path: Path, content: bytes) -> None:

@@ -162,6 +162,9 @@ class Market(LogSource, Protocol):
 
     address: Address
 
+    debt_decides: bool
+    """Whether what a row owes, its negative weights, tells if liquidating it can earn its gas. If not, none is parked."""
+
     def tokens(self, view: View) -> Mapping[Address, str]:
         """Every token that can be seized or repaid, with its symbol."""
         ...
@@ -246,6 +249,15 @@ class Market(LogSource, Protocol):
 
     def decode_error(self, data: bytes) -> str | None:
         """The name of the protocol's revert, None if it is not one of its own."""
+        ...
+
+
+@runtime_checkable
+class Clocked(Protocol):
+    """A market in which time alone can make accounts due (pure)."""
+
+    def next_change(self, view: View, at_s: int) -> int | None:
+        """The first moment after `at_s` at which some factor bends: an average steps, a ramp ends. None: no such moment is known."""
         ...
 
 

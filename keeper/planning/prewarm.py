@@ -48,7 +48,7 @@ class Prewarmer:
                 self._known.pop((market.name, account), None)
 
     def warm(self, candidate: Candidate, view: View, landing: Landing) -> None:
-        """Plan an account as if its liquidation price had come. One without a plan is known to have none."""
+        """Plan an account as if its liquidation price had come, or the block in which it is due. One without is known to have none."""
         ways: list[Plan] = []
         due = self._due(candidate, view, landing.timestamp_s)
         if due is not None:
@@ -60,7 +60,9 @@ class Prewarmer:
         return self._known.get((market, account), ())
 
     def _due(self, candidate: Candidate, view: View, at_s: int) -> tuple[Candidate, View] | None:
-        """The account and the state when the price next to its own has come."""
+        """The account and the state when the price next to its own has come. One that will be due by then needs no other price."""
+        if candidate.health.liquidatable:
+            return candidate, view
         prices = sorted(liquidation_prices(candidate.health), key=lambda price: abs(price.move_bps))
         for price in prices[:1]:
             for beyond in BEYOND_BPS:

@@ -155,6 +155,17 @@ class Block:
         near = near[np.isfinite(far[near])]
         return self.row.take(near), far[near]
 
+    def due(self, now: Floats, then: Floats) -> Rows:
+        """The rows that may be liquidatable at other values of the factors, though they are not now, and owe what pays."""
+        return np.concatenate([np.zeros(0, np.int32), *(self._due(start, stop, now, then) for start, stop in self.runs())])
+
+    def _due(self, start: int, stop: int, now: Floats, then: Floats) -> Rows:
+        found = self.bounds(start, stop, now) > 0.0
+        found &= self.bounds(start, stop, then) < 0.0
+        weight, column, floor = self.weight[:, start:stop], self.column[:, start:stop], self.floor[start:stop]
+        found &= ~(owed(weight, then, column) < then.take(floor, mode="clip"))
+        return self.row[start:stop][found]
+
     def distances(self, start: int, stop: int, value: Floats, scale: Floats) -> Floats:
         """How many scales of their factors a run of rows is from being liquidatable; infinite for those that are, or do not pay."""
         low = self.bounds(start, stop, value)

@@ -183,6 +183,15 @@ class Engine:
         blocks = [(number, shelf.snapshot()) for number, shelf in enumerate(self._shelves) if shelf.used]
         return lambda: _nearest(blocks, value, scale, count)
 
+    def due(self, quotes: Iterable[tuple[Factor, Quote]]) -> Callable[[], Rows]:
+        """A search, for any thread, of the rows that may be liquidatable once factors have these values, though they are not now."""
+        now, then = self.factors.value.copy(), self.factors.value.copy()
+        for factor, quote in quotes:
+            if (column := self.factors.find(factor)) is not None:
+                then[column] = quote.value
+        blocks = [(number, shelf.snapshot()) for number, shelf in enumerate(self._shelves) if shelf.used]
+        return lambda: _handles((number, block.due(now, then)) for number, block in blocks)
+
     def outdated(self) -> list[int]:
         """Rows to be put again: their factors have left the box in which they hold."""
         return [number << SHIFT | row for number, shelf in enumerate(self._shelves) for row in shelf.outdated(self.factors.value)]

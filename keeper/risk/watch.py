@@ -160,6 +160,11 @@ class Watch:
         found = dict.fromkeys(self.engine.tags(handles).tolist())
         return [self._candidate(tag, state, at_s) for tag in found if tag >= 0]
 
+    def due(self, market: Market, state: View, at_s: int) -> Callable[[], Rows]:
+        """A search, for any thread, of the rows of a market that time alone may make liquidatable by then."""
+        factors = self._factors[self._markets.index(market)]
+        return self.engine.due(market.factors(state, at_s, factors).items())
+
     # --- factors
 
     def _quote(self, state: View, landing: Landing) -> None:
@@ -198,7 +203,9 @@ class Watch:
                 self._driven[cell].add((number, factor))
 
     def _least_debt(self, market: Market, state: View, landing: Landing) -> float:
-        """Debt in the market's unit that could just earn the gas of liquidating it; 0 where gas has no price."""
+        """Debt in the market's unit that could just earn the gas of liquidating it; 0 where gas has no price, or debt tells nothing."""
+        if not market.debt_decides:
+            return 0.0
         cost_wei = LEAST_GAS * (landing.base_fee_wei + self._priority_fee_wei)
         cost = market.value(state, self._native, cost_wei)
         return (cost or 0) / ((1 + market.margin(state)) * (1 + BEST_SALE) - 1)

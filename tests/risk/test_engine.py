@@ -26,6 +26,9 @@ WIDTH = 1e-6
 
 UNITS = 1e-3
 
+CLOSE = 1e-6
+"""Floats may differ about what is so near."""
+
 
 @pytest.fixture(scope="module", autouse=True)
 def _small_books_take_every_way() -> Iterator[None]:
@@ -149,6 +152,16 @@ class World:
 
     # --- truth
 
+    def due(self) -> None:
+        """What a fall of everything would bring; nothing of it has happened."""
+        then = {factor: value * 0.9 for factor, value in self.values.items()}
+        found = set(self.engine.due((factor, Quote(value)) for factor, value in then.items())().tolist())
+        for handle, (row, _) in self.rows.items():
+            low, fallen = (row.constant + sum(w * values[f] for f, w in row.weights.items()) for values in (self.values, then))
+            owed = -sum(min(w, 0.0) * then[f] for f, w in row.weights.items())
+            if abs(low) > CLOSE and abs(fallen) > CLOSE and abs(owed - self.floor) > CLOSE:
+                assert (handle in found) == (low > 0 > fallen and not owed < self.floor)
+
     def true(self, handle: int) -> bool:
         row, share = self.rows[handle]
         if any(np.isnan(self.values[factor]) for factor in row.weights):
@@ -188,7 +201,7 @@ class World:
 
 STEPS: dict[str, Callable[[World], None]] = {
     name: getattr(World, name)
-    for name in ("put", "fill", "drop", "begin", "run", "adopt", "shake", "shake", "stray", "fund", "gas", "tick")
+    for name in ("put", "fill", "drop", "begin", "run", "adopt", "shake", "shake", "stray", "fund", "gas", "due", "tick")
 }
 
 

@@ -50,6 +50,7 @@ class AaveV3Market:
     """One deployment. Also its own FlashLender: `source` is the Pool."""
 
     adapter = ADAPTER
+    debt_decides = True
 
     def __init__(self, deployment: Deployment) -> None:
         self.name = deployment.name
