@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Literal, Protocol, runtime_checkable
 
 from keeper.types import (
+    Action,
     Address,
     Audit,
     Bid,
@@ -213,7 +214,7 @@ class Market(LogSource, Protocol):
         """Exactly what the call would move. Raises Skip with the rule that forbids it."""
         ...
 
-    def encode(self, fill: Fill) -> tuple[Step, ...]: ...
+    def encode(self, fill: Fill) -> tuple[Action, ...]: ...
 
     def guard(self, account: Address) -> Guard: ...
 
@@ -268,7 +269,21 @@ class Venue(LogSource, Protocol):
         """The exact-input swap of the executor's whole balance of `hop.token_in`."""
         ...
 
+    def encode_flash(self, hop: Hop, executor: Address) -> bytes:
+        """The head of the exact-output swap that pays first and is paid in its callback: up to and including the offset of the bytes it
+        hands to that."""
+        ...
+
     def gas(self, hop: Hop) -> int: ...
+
+
+@runtime_checkable
+class CallbackMarket(Protocol):
+    """A market that hands out the collateral and calls back before it takes the payment, which it pulls from an allowance."""
+
+    def callback(self, fill: Fill, executor: Address) -> bytes:
+        """The head of the call: up to and including the offset of the bytes it hands to the callback."""
+        ...
 
 
 @runtime_checkable
@@ -294,6 +309,11 @@ class FlashLender(Protocol):
 
     def after(self, view: View, funding: Funding, at_s: int) -> list[Write]:
         """The state the loan's repayment leaves."""
+        ...
+
+    def encode_loan(self, funding: Funding, executor: Address) -> bytes:
+        """The head of the call that borrows: up to and including the offset of the bytes it hands to the callback. It pulls the repayment
+        from an allowance."""
         ...
 
 

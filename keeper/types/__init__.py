@@ -5,17 +5,19 @@ Units are in the names: `_wei`, `_wad`, `_s` (unix seconds), `_block`. Token amo
 
 from keeper.types.base import ZERO_ADDRESS, Address, Cell, Factor, Hash, Key, Write
 from keeper.types.chain import Audit, Block, ChainUpdate, Head, Landing, Log, LogFilter, Read
-from keeper.types.execution import Bid, Guard, Job, Outcome, SendResult, Sent, Simulation, Step, Verdict
+from keeper.types.execution import Action, Bid, Callback, Guard, Job, Outcome, SendResult, Sent, Simulation, Step, Verdict
 from keeper.types.planning import Fill, Funding, FundingKind, Hop, Pair, Plan, PoolKey, Prediction
 from keeper.types.prices import PoolPrice, PriceFeed
 from keeper.types.risk import Entries, Health, Leg, Quote, Row, RowBlock
 
 __all__ = [
     "ZERO_ADDRESS",
+    "Action",
     "Address",
     "Audit",
     "Bid",
     "Block",
+    "Callback",
     "Cell",
     "ChainUpdate",
     "Entries",

@@ -65,12 +65,14 @@ class FundingKind(StrEnum):
     NONE = "none"
     FLASH_LOAN = "flash_loan"
     FLASH_SWAP = "flash_swap"
+    CALLBACK = "callback"
 
 
 @dataclass(frozen=True, slots=True)
 class Funding:
     """Where the repaid debt comes from. FLASH_LOAN: `amount` of `token` from `source`, `fee` on top. FLASH_SWAP: `source` is the pool of
-    the route's last hop, which pays `amount` of `token` first and is paid in the callback; `fee` is 0 (it is in the swap)."""
+    the route's last hop, which pays `amount` of `token` first and is paid in the callback; `fee` is 0 (it is in the swap). CALLBACK: the
+    market itself, at `source`, hands out the collateral first and calls back before it takes the payment."""
 
     kind: FundingKind
     source: Address
