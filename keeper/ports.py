@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Literal, Protocol, runtime_checkable
 
 from keeper.options import NO_OPTIONS, Options
 from keeper.types import (
+    Action,
     Address,
     Audit,
     Bid,
@@ -218,7 +219,7 @@ class Market(LogSource, Protocol):
         """Exactly what the call would move. Raises Skip with the rule that forbids it."""
         ...
 
-    def encode(self, fill: Fill) -> tuple[Step, ...]: ...
+    def encode(self, fill: Fill) -> tuple[Action, ...]: ...
 
     def guard(self, account: Address) -> Guard: ...
 
@@ -261,15 +262,6 @@ class Clocked(Protocol):
         ...
 
 
-@runtime_checkable
-class CallbackMarket(Protocol):
-    """A market that pays out, calls back, and only then takes its payment: what it pays out can pay (pure)."""
-
-    def callback(self, fill: Fill, executor: Address) -> bytes:
-        """The call, up to and with the offset of its last argument: the bytes it hands back."""
-        ...
-
-
 class Venue(LogSource, Protocol):
     """Where tokens are exchanged, priced offline."""
 
@@ -291,7 +283,21 @@ class Venue(LogSource, Protocol):
         """The exact-input swap of the executor's whole balance of `hop.token_in`."""
         ...
 
+    def encode_flash(self, hop: Hop, executor: Address) -> bytes:
+        """The head of the exact-output swap that pays first and is paid in its callback: up to and including the offset of the bytes it
+        hands to that."""
+        ...
+
     def gas(self, hop: Hop) -> int: ...
+
+
+@runtime_checkable
+class CallbackMarket(Protocol):
+    """A market that pays out, calls back, and only then pulls its payment from an allowance: what it pays out can pay (pure)."""
+
+    def callback(self, fill: Fill, executor: Address) -> bytes:
+        """The head of the call: up to and including the offset of the bytes it hands to the callback."""
+        ...
 
 
 @runtime_checkable
@@ -317,6 +323,11 @@ class FlashLender(Protocol):
 
     def after(self, view: View, funding: Funding, at_s: int) -> list[Write]:
         """The state the loan's repayment leaves."""
+        ...
+
+    def encode_loan(self, funding: Funding, executor: Address) -> bytes:
+        """The head of the call that borrows: up to and including the offset of the bytes it hands to the callback. It pulls the repayment
+        from an allowance."""
         ...
 
 

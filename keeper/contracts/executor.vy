@@ -4,75 +4,81 @@
 """
 @title Keeper executor
 @license MIT
-@notice Runs one liquidation on borrowed money and forwards whatever is left to the beneficiary.
-@dev An operator may make it call anything: that spends what is inside during its own transaction and no more, as long as nothing
+@notice Runs a list of calls, on borrowed money where it needs some, and forwards whatever is left to the beneficiary.
+@dev It knows no lender and no protocol, only steps. A step is packed, without padding between steps:
+
+         head      32 bytes  flags (1) | place (2) | size of inner (2) | size of data (2) | unused (5) | target (20)
+         argument  32 bytes  a token; of a check: the least value
+         data                the calldata; of a check: the first value too large (32), then the calldata
+
+     A step that awaits a callback (PUSH, PULL) lends, swaps or liquidates: its target calls back once, with the inner steps, which are
+     the end of its calldata. They are run, and then the target is paid in the token of the step: by a transfer (PUSH), or by an
+     allowance for what it asks for, of which nothing is left when the step is over (PULL). Inner steps may await callbacks, too.
+
+     An operator may make it call anything: that spends what is inside during its own transaction and no more, as long as nothing
      rests in it and nobody gives it an allowance. A leaked operator key may leave allowances behind: revoke it, then deploy anew.
      Lenders and pools are trusted with the money in flight (the floor on the profit bounds the harm), never with a role.
 """
 
 interface ERC20:
     def balanceOf(account: address) -> uint256: view
+    def allowance(holder: address, spender: address) -> uint256: view
     def transfer(to: address, amount: uint256) -> bool: nonpayable
     def approve(spender: address, amount: uint256) -> bool: nonpayable
 
-interface AavePool:
-    def flashLoanSimple(receiver: address, asset: address, amount: uint256, params: Bytes[MAX_STEPS_SIZE], referral: uint16): nonpayable
-
-interface UniswapPool:
-    def token0() -> address: view
-    def token1() -> address: view
-    def swap(recipient: address, zero_for_one: bool, amount: int256, limit: uint160, data: Bytes[MAX_STEPS_SIZE]) -> (int256, int256): nonpayable
-
 struct Guard:
     target: address  # zero: no guard
-    data: Bytes[68]
-    word: uint256
+    data: Bytes[MAX_QUESTION]
+    place: uint256
+    least: uint256
     below: uint256
 
-struct Funding:
-    kind: uint256
-    source: address
-    token: address
-    amount: uint256
-    zero_for_one: bool  # direction of a flash swap
-
-struct Step:
-    target: address
-    data: Bytes[MAX_STEP_DATA]
-    amount_token: address  # zero: send `data` as it is
-    amount_offset: uint256
+struct Member:
+    gas: uint256
+    call: Bytes[MAX_CALL]
 
 event Settled:
     profit_token: indexed(address)
     profit: uint256
 
+event MemberFailed:
+    index: indexed(uint256)
+    reason: Bytes[MAX_REASON]
+
 event OperatorSet:
     operator: indexed(address)
     allowed: bool
 
-NO_FUNDING: constant(uint256) = 0
-FLASH_LOAN: constant(uint256) = 1
-FLASH_SWAP: constant(uint256) = 2
-STEP_SWAP: constant(uint256) = 3
+U16: constant(uint256) = 2**16 - 1
+U160: constant(uint256) = 2**160 - 1
 
-MAX_STEPS: constant(uint256) = 8
-MAX_STEP_DATA: constant(uint256) = 352
-MAX_STEPS_SIZE: constant(uint256) = 64 + MAX_STEPS * (6 * 32 + MAX_STEP_DATA)
+# Flags of a step
+OPTIONAL: constant(uint256) = 1 << 248  # it may fail
+PATCHED: constant(uint256) = 2 << 248  # the 32 bytes at `place` of its data become the executor's balance of the token
+CHECK: constant(uint256) = 4 << 248  # it changes nothing: the 32 bytes at `place` of the reply must be in bounds
+PUSH: constant(uint256) = 8 << 248
+PULL: constant(uint256) = 16 << 248
+
+MAX_STEPS: constant(uint256) = 16  # of each list
+MAX_STEPS_SIZE: constant(uint256) = 4096
+MAX_PATCHED: constant(uint256) = 420
+MAX_QUESTION: constant(uint256) = 132
 MAX_REPLY: constant(uint256) = 512
-MIN_SQRT_LIMIT: constant(uint160) = 4295128740
-MAX_SQRT_LIMIT: constant(uint160) = 1461446703485210103287273052203988822378723970341
-
-# A step that is exactly `swap(address,bool,int256,uint160,bytes)` with one word of callback data
-SWAP_SELECTOR: constant(bytes4) = 0x128acb08
-SWAP_SIZE: constant(uint256) = 4 + 7 * 32
-SWAP_DATA_OFFSET: constant(uint256) = 4 + 6 * 32
+MAX_TOKENS: constant(uint256) = 6
+MAX_MEMBERS: constant(uint256) = 8
+MAX_CALL: constant(uint256) = MAX_STEPS_SIZE + 900
+MAX_REASON: constant(uint256) = 100
 
 owner: public(immutable(address))
 beneficiary: public(immutable(address))
 operators: public(HashMap[address, bool])
 
-# The one callback awaited, good for one use: its kind, its caller and its data. Zero: none.
+# The one callback awaited, good for one use: how it is paid, its caller, its inner steps. Zero: none.
 ticket: transient(bytes32)
+owed: transient(address)
+
+# While it is, the executor may call itself as an operator would.
+in_batch: transient(bool)
 
 
 @deploy
@@ -87,29 +93,18 @@ def __init__(_owner: address, _beneficiary: address, _operators: DynArray[addres
 
 @external
 @nonreentrant
-def execute(guard: Guard, funding: Funding, steps: Bytes[MAX_STEPS_SIZE], profit_token: address, min_profit: uint256, tokens: DynArray[address, 6]):
+def execute(guard: Guard, steps: Bytes[MAX_STEPS_SIZE], profit_token: address, min_profit: uint256, tokens: DynArray[address, MAX_TOKENS]):
     """
-    @notice Check the guard, borrow, run the steps, repay, check the profit, forward everything.
-    @param steps abi.encode(Step[]), kept encoded because that is how it travels through the lender
+    @notice Check the guard, run the steps, check the profit, forward everything.
     @param tokens Further tokens whose whole balance goes to the beneficiary
     """
-    if not self.operators[msg.sender]:
+    if not self.operators[msg.sender] and not (self.in_batch and msg.sender == self):
         raw_revert(method_id("Unauthorized()"))
     if guard.target != empty(address):
-        self._check(guard)
+        if not self._within(self._ask(guard.target, guard.data, guard.place), guard.least, guard.below):
+            raw_revert(method_id("Healthy()"))
     before: uint256 = staticcall ERC20(profit_token).balanceOf(self)
-    if funding.kind == NO_FUNDING:
-        self._run(steps)
-    else:
-        self.ticket = self._ticket(funding.kind, funding.source, keccak256(steps))
-        if funding.kind == FLASH_LOAN:
-            extcall AavePool(funding.source).flashLoanSimple(self, funding.token, funding.amount, steps, 0)
-        else:
-            assert funding.kind == FLASH_SWAP, "unknown funding"
-            limit: uint160 = MIN_SQRT_LIMIT if funding.zero_for_one else MAX_SQRT_LIMIT
-            extcall UniswapPool(funding.source).swap(self, funding.zero_for_one, -convert(funding.amount, int256), limit, steps)
-    if self.ticket != empty(bytes32):
-        raw_revert(method_id("NotFunded()"))
+    self._run(steps)
     profit: uint256 = self._profit(profit_token, before)
     if profit < min_profit:
         raw_revert(abi_encode(profit, method_id=method_id("Unprofitable(uint256)")))
@@ -120,32 +115,73 @@ def execute(guard: Guard, funding: Funding, steps: Bytes[MAX_STEPS_SIZE], profit
 
 
 @external
-def executeOperation(asset: address, amount: uint256, premium: uint256, initiator: address, params: Bytes[MAX_STEPS_SIZE]) -> bool:
+def execute_batch(members: DynArray[Member, MAX_MEMBERS], least: uint256):
     """
-    @notice Aave's flash-loan callback: only from the lender in progress, with the steps it was given.
+    @notice Run several calls of `execute`, each for itself: one that fails, or uses up its gas, undoes nothing but itself.
+    @param least Revert unless so many succeed
     """
-    if initiator != self:
-        raw_revert(method_id("UnexpectedCallback()"))
-    self._redeem(FLASH_LOAN, keccak256(params))
-    self._run(params)
-    assert extcall ERC20(asset).approve(msg.sender, amount + premium, default_return_value=True), "approve failed"
-    return True
+    if not self.operators[msg.sender]:
+        raw_revert(method_id("Unauthorized()"))
+    assert not self.in_batch, "batch in a batch"
+    self.in_batch = True
+    succeeded: uint256 = 0
+    index: uint256 = 0
+    for member: Member in members:
+        ok: bool = False
+        reason: Bytes[MAX_REASON] = b""
+        ok, reason = raw_call(self, member.call, gas=member.gas, max_outsize=MAX_REASON, revert_on_failure=False)
+        if ok:
+            succeeded += 1
+        else:
+            log MemberFailed(index=index, reason=reason)
+        index += 1
+    self.in_batch = False
+    if succeeded < least:
+        raw_revert(abi_encode(succeeded, method_id=method_id("TooFew(uint256)")))
+
+
+# --- callbacks ----------------------------------------------------------------------------------------------------
 
 
 @external
 def uniswapV3SwapCallback(amount0: int256, amount1: int256, data: Bytes[MAX_STEPS_SIZE]):
-    """
-    @notice Pays the pool in progress: with one word of data a step's swap, else the flash swap that carries the steps.
-    """
-    token: address = empty(address)
-    if len(data) == 32:
-        self._redeem(STEP_SWAP, keccak256(data))
-        token = abi_decode(data, address)
-    else:
-        self._redeem(FLASH_SWAP, keccak256(data))
+    token: address = self._redeem(PUSH, keccak256(data))
+    if len(data) != 0:
         self._run(data)
-        token = staticcall UniswapPool(msg.sender).token0() if amount0 > 0 else staticcall UniswapPool(msg.sender).token1()
     self._pay(token, msg.sender, convert(max(amount0, amount1), uint256))
+
+
+@external
+def executeOperation(asset: address, amount: uint256, premium: uint256, initiator: address, params: Bytes[MAX_STEPS_SIZE]) -> bool:
+    """
+    @notice Aave's flash loan. Anybody may take one in our name.
+    """
+    self._only_own(initiator)
+    self._repay(amount + premium, params)
+    return True
+
+
+@external
+def onFlashLoan(initiator: address, token: address, amount: uint256, fee: uint256, data: Bytes[MAX_STEPS_SIZE]) -> bytes32:
+    """
+    @notice The flash loan of ERC-3156. Anybody may take one in our name.
+    """
+    self._only_own(initiator)
+    self._repay(amount + fee, data)
+    return keccak256("ERC3156FlashBorrower.onFlashLoan")
+
+
+@external
+def onMorphoFlashLoan(amount: uint256, data: Bytes[MAX_STEPS_SIZE]):
+    self._repay(amount, data)
+
+
+@external
+def onMorphoLiquidate(amount: uint256, data: Bytes[MAX_STEPS_SIZE]):
+    self._repay(amount, data)
+
+
+# --- the owner ----------------------------------------------------------------------------------------------------
 
 
 @external
@@ -185,50 +221,129 @@ def _set_operator(operator: address, allowed: bool):
     log OperatorSet(operator=operator, allowed=allowed)
 
 
-@internal
-@view
-def _check(guard: Guard):
-    reply: Bytes[MAX_REPLY] = raw_call(guard.target, guard.data, max_outsize=MAX_REPLY, is_static_call=True)
-    if extract32(reply, guard.word * 32, output_type=uint256) >= guard.below:
-        raw_revert(method_id("Healthy()"))
+# --- steps --------------------------------------------------------------------------------------------------------
 
 
 @internal
 def _run(steps: Bytes[MAX_STEPS_SIZE]):
-    decoded: DynArray[Step, MAX_STEPS] = abi_decode(steps, DynArray[Step, MAX_STEPS])
-    for step: Step in decoded:
-        self.ticket = self._swap_ticket(step.target, step.data)
-        if step.amount_token == empty(address):
-            raw_call(step.target, step.data)
+    at: uint256 = 0
+    for _: uint256 in range(MAX_STEPS):
+        if at + 64 > len(steps):  # what is left is padding
+            return
+        head: uint256 = extract32(steps, at, output_type=uint256)
+        argument: uint256 = extract32(steps, at + 32, output_type=uint256)
+        size: uint256 = head >> 200 & U16
+        data: Bytes[MAX_STEPS_SIZE] = slice(steps, at + 64, size)
+        at += 64 + size
+        if head & CHECK != 0:
+            self._check(head, argument, convert(data, Bytes[MAX_QUESTION + 32]))
         else:
-            amount: uint256 = staticcall ERC20(step.amount_token).balanceOf(self)
-            rest: uint256 = step.amount_offset + 32
-            head: Bytes[MAX_STEP_DATA] = slice(step.data, 0, step.amount_offset)
-            tail: Bytes[MAX_STEP_DATA] = slice(step.data, rest, len(step.data) - rest)
-            raw_call(step.target, concat(head, convert(amount, bytes32), tail))
-    self.ticket = empty(bytes32)
+            if head & PATCHED != 0:
+                data = self._patched(head, argument, convert(data, Bytes[MAX_PATCHED]))
+            if head & (PUSH | PULL) != 0:
+                inner: uint256 = head >> 216 & U16
+                self._await(head, argument, keccak256(slice(data, size - inner, inner)))
+            ok: bool = False
+            reply: Bytes[MAX_REPLY] = b""
+            ok, reply = raw_call(self._target(head), data, max_outsize=MAX_REPLY, revert_on_failure=False)
+            self._conclude(head, argument, ok, reply)
+    assert at + 64 > len(steps), "too many steps"
+
+
+@internal
+def _await(head: uint256, token: uint256, steps_hash: bytes32):
+    self.owed = convert(token, address)
+    self.ticket = self._ticket(head & (PUSH | PULL), self._target(head), steps_hash)
+
+
+@internal
+def _conclude(head: uint256, token: uint256, ok: bool, reply: Bytes[MAX_REPLY]):
+    if not ok:
+        if head & OPTIONAL == 0:
+            raw_revert(reply)
+        self.ticket = empty(bytes32)
+    if self.ticket != empty(bytes32):
+        raw_revert(method_id("NoCallback()"))
+    if head & PULL != 0:
+        self._disallow(convert(token, address), self._target(head))
 
 
 @internal
 @pure
-def _swap_ticket(target: address, data: Bytes[MAX_STEP_DATA]) -> bytes32:
-    # Only a step that is a swap may be called back: a hostile token being approved may not.
-    if len(data) != SWAP_SIZE or convert(slice(data, 0, 4), bytes4) != SWAP_SELECTOR:
-        return empty(bytes32)
-    return self._ticket(STEP_SWAP, target, keccak256(slice(data, SWAP_DATA_OFFSET, 32)))
+def _target(head: uint256) -> address:
+    return convert(head & U160, address)
 
 
 @internal
 @pure
-def _ticket(kind: uint256, caller: address, data_hash: bytes32) -> bytes32:
-    return keccak256(abi_encode(kind, caller, data_hash))
+def _place(head: uint256) -> uint256:
+    return head >> 232 & U16
 
 
 @internal
-def _redeem(kind: uint256, data_hash: bytes32):
-    if self.ticket != self._ticket(kind, msg.sender, data_hash):
+@view
+def _patched(head: uint256, token: uint256, data: Bytes[MAX_PATCHED]) -> Bytes[2 * MAX_PATCHED + 32]:
+    amount: uint256 = staticcall ERC20(convert(token, address)).balanceOf(self)
+    place: uint256 = self._place(head)
+    rest: uint256 = place + 32
+    return concat(slice(data, 0, place), convert(amount, bytes32), slice(data, rest, len(data) - rest))
+
+
+@internal
+@view
+def _check(head: uint256, least: uint256, data: Bytes[MAX_QUESTION + 32]):
+    question: Bytes[MAX_QUESTION] = convert(slice(data, 32, len(data) - 32), Bytes[MAX_QUESTION])
+    found: uint256 = self._ask(self._target(head), question, self._place(head))
+    if not self._within(found, least, extract32(data, 0, output_type=uint256)):
+        raw_revert(abi_encode(found, method_id=method_id("CheckFailed(uint256)")))
+
+
+@internal
+@view
+def _ask(target: address, data: Bytes[MAX_QUESTION], place: uint256) -> uint256:
+    reply: Bytes[MAX_REPLY] = raw_call(target, data, max_outsize=MAX_REPLY, is_static_call=True)
+    return extract32(reply, place, output_type=uint256)
+
+
+@internal
+@pure
+def _within(found: uint256, least: uint256, below: uint256) -> bool:
+    # Modulo 2^256, so that bounds may be signed.
+    return unsafe_sub(found, least) < unsafe_sub(below, least)
+
+
+# --- callbacks awaited --------------------------------------------------------------------------------------------
+
+
+@internal
+@pure
+def _ticket(paid_by: uint256, caller: address, steps_hash: bytes32) -> bytes32:
+    return keccak256(abi_encode(paid_by, caller, steps_hash))
+
+
+@internal
+def _redeem(paid_by: uint256, steps_hash: bytes32) -> address:
+    if self.ticket != self._ticket(paid_by, msg.sender, steps_hash):
         raw_revert(method_id("UnexpectedCallback()"))
     self.ticket = empty(bytes32)
+    return self.owed
+
+
+@internal
+@view
+def _only_own(initiator: address):
+    if initiator != self:
+        raw_revert(method_id("UnexpectedCallback()"))
+
+
+@internal
+def _repay(amount: uint256, steps: Bytes[MAX_STEPS_SIZE]):
+    token: address = self._redeem(PULL, keccak256(steps))
+    self._run(steps)
+    assert extcall ERC20(token).approve(msg.sender, amount, default_return_value=True), "approve failed"
+
+
+# --- money --------------------------------------------------------------------------------------------------------
 
 
 @internal
@@ -236,6 +351,12 @@ def _redeem(kind: uint256, data_hash: bytes32):
 def _profit(token: address, before: uint256) -> uint256:
     now: uint256 = staticcall ERC20(token).balanceOf(self)
     return now - before if now > before else 0
+
+
+@internal
+def _disallow(token: address, spender: address):
+    if staticcall ERC20(token).allowance(self, spender) != 0:
+        assert extcall ERC20(token).approve(spender, 0, default_return_value=True), "approve failed"
 
 
 @internal

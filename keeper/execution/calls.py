@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from keeper.execution.executor import encode_execute
 from keeper.planning.predict import Predictor
-from keeper.types import Address, FundingKind, Prediction, Step
+from keeper.ports import CallbackMarket, Market
+from keeper.types import Action, Address, Callback, FundingKind, Prediction, Step
 
 MIN_PROFIT_BPS = 9_900
 """On-chain floor as a share of the predicted profit: interest until the block it lands in may move it a little, a sandwich may not."""
@@ -19,20 +20,27 @@ def calldata(prediction: Prediction, predictor: Predictor, executor: Address) ->
     """`Executor.execute(…)` for this plan: guard, funding, the liquidation and the sales, the floor, the tokens to forward."""
     plan = prediction.plan
     market = predictor.markets[plan.market]
-    sold = prediction.hops[:-1] if plan.funding.kind is FundingKind.FLASH_SWAP else prediction.hops
-    steps: list[Step] = [*market.encode(prediction.fill), *(predictor.router.encode(hop, executor) for hop in sold)]
     touched = {plan.debt_token, plan.collateral_token} | {hop.token_in for hop in prediction.hops}
     return encode_execute(
         market.guard(plan.account),
-        plan.funding,
-        _zero_for_one(prediction),
-        steps,
+        _actions(prediction, predictor, market, executor),
         plan.profit_token,
         floor_of(prediction),
         sorted(touched - {plan.profit_token}),
     )
 
 
-def _zero_for_one(prediction: Prediction) -> bool:
-    plan = prediction.plan
-    return plan.funding.kind is FundingKind.FLASH_SWAP and plan.route[-1].token0 == plan.profit_token
+def _actions(prediction: Prediction, predictor: Predictor, market: Market, executor: Address) -> tuple[Action, ...]:
+    """Whoever pays first carries the rest in his callback."""
+    funding, hops = prediction.plan.funding, prediction.hops
+    deal, sales = market.encode(prediction.fill), tuple(predictor.router.encode(hop, executor) for hop in hops)
+    if funding.kind is FundingKind.FLASH_SWAP:
+        head, inner = predictor.router.encode_flash(hops[-1], executor), (*deal, *sales[:-1])
+        return (Step(funding.source, head, callback=Callback.PUSH, owed=hops[-1].token_in, inner=inner),)
+    if funding.kind is FundingKind.FLASH_LOAN:
+        head, inner = predictor.lenders[funding.source].encode_loan(funding, executor), (*deal, *sales)
+        return (Step(funding.source, head, callback=Callback.PULL, owed=funding.token, inner=inner),)
+    if funding.kind is FundingKind.CALLBACK and isinstance(market, CallbackMarket):
+        head = market.callback(prediction.fill, executor)
+        return (Step(funding.source, head, callback=Callback.PULL, owed=funding.token, inner=sales),)
+    return (*deal, *sales)

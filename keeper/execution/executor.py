@@ -8,23 +8,33 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from functools import lru_cache
+from typing import NamedTuple
 
 from eth_hash.auto import keccak
 
 from keeper.contracts import load
 from keeper.errors import Skip
-from keeper.types import ZERO_ADDRESS, Address, Funding, FundingKind, Guard, Hash, Log, Read, Step
+from keeper.types import ZERO_ADDRESS, Action, Address, Callback, Guard, Hash, Log, Read, Step
 
-MAX_STEPS = 8
-MAX_STEP_DATA = 352
+MAX_STEPS = 16
+MAX_STEPS_SIZE = 4096
+MAX_PATCHED = 420
 MAX_TOKENS = 6
+MAX_MEMBERS = 8
+MAX_CALL = MAX_STEPS_SIZE + 900
 MAX_OPERATORS = 16
-MAX_GUARD_DATA = 68
-MAX_GUARD_WORD = 15
-MAX_INT256 = 2**255 - 1
+MAX_QUESTION = 132
+MAX_WORD = 15
 
-_KINDS = {FundingKind.NONE: 0, FundingKind.FLASH_LOAN: 1, FundingKind.FLASH_SWAP: 2}
-EXECUTE_TYPES = ("(address,bytes,uint256,uint256)", "(uint256,address,address,uint256,bool)", "bytes", "address", "uint256", "address[]")
+BATCH_GAS = 60_000
+"""Intrinsic cost of a batch, and what it does for itself. Measured, as is the next."""
+
+MEMBER_GAS = 12_000
+
+OPTIONAL, PATCHED, CHECK = 1, 2, 4
+CALLBACKS = {Callback.NONE: 0, Callback.PUSH: 8, Callback.PULL: 16}
+EXECUTE_TYPES = ("(address,bytes,uint256,uint256,uint256)", "bytes", "address", "uint256", "address[]")
+BATCH_TYPES = ("(uint256,bytes)[]", "uint256")
 
 
 def _selector(signature: str) -> bytes:
@@ -36,7 +46,9 @@ def topic(signature: str) -> str:
 
 
 EXECUTE = _selector(f"execute({','.join(EXECUTE_TYPES)})")
+EXECUTE_BATCH = _selector(f"execute_batch({','.join(BATCH_TYPES)})")
 SETTLED = topic("Settled(address,uint256)")
+MEMBER_FAILED = topic("MemberFailed(uint256,bytes)")
 TRANSFER = topic("Transfer(address,address,uint256)")
 
 _ADD_OPERATOR = _selector("add_operator(address)")
@@ -46,9 +58,9 @@ _OPERATORS = _selector("operators(address)")
 _OWNER = _selector("owner()")
 _BENEFICIARY = _selector("beneficiary()")
 
-_PLAIN_ERRORS = ("Healthy", "Unauthorized", "UnexpectedCallback", "NotFunded", "TransferFailed")
+_PLAIN_ERRORS = ("Healthy", "Unauthorized", "UnexpectedCallback", "NoCallback", "TransferFailed")
 _ERRORS = {_selector(f"{name}()"): name for name in _PLAIN_ERRORS}
-_UNPROFITABLE = _selector("Unprofitable(uint256)")
+_NUMBERED_ERRORS = {_selector(f"{name}(uint256)"): name for name in ("Unprofitable", "CheckFailed", "TooFew")}
 _REASON = _selector("Error(string)")
 _PANIC = _selector("Panic(uint256)")
 _PANICS = {0x01: "assertion", 0x11: "overflow", 0x12: "division by zero", 0x31: "empty array", 0x32: "index out of range"}
@@ -57,42 +69,45 @@ _PANICS = {0x01: "assertion", 0x11: "overflow", 0x12: "division by zero", 0x31: 
 # --- calldata -----------------------------------------------------------------------------------------------------
 
 
-def encode_execute(
-    guard: Guard,
-    funding: Funding,
-    zero_for_one: bool,
-    steps: Sequence[Step],
-    profit_token: Address,
-    min_profit: int,
-    tokens: Sequence[Address],
-) -> bytes:
-    """Calldata of `execute`. `zero_for_one` is the direction of a flash swap (ignored otherwise).
+class Member(NamedTuple):
+    """One call of `execute` in a batch, and the most gas it may use."""
 
-    A guard whose target is the zero address guards nothing. Raises Skip("unencodable") beyond the contract's bounds."""
-    _check_bounds(guard, funding, steps, tokens)
-    parts = (_guard(guard), _bytes(encode_steps(steps)), _addresses(tokens))
-    head_size = 10 * 32
+    call: bytes
+    gas: int
+
+
+def encode_execute(guard: Guard, actions: Sequence[Action], profit_token: Address, min_profit: int, tokens: Sequence[Address]) -> bytes:
+    """Calldata of `execute`. A guard whose target is the zero address guards nothing. Raises Skip("unencodable") beyond the contract's
+    bounds."""
+    _check_question("guard", guard)
+    _require(len(tokens) <= MAX_TOKENS, f"{len(tokens)} tokens to forward, at most {MAX_TOKENS}")
+    parts = (_guard(guard), _bytes(encode_steps(actions)), _addresses(tokens))
+    head_size = 5 * 32
     offsets = (head_size, head_size + len(parts[0]), head_size + len(parts[0]) + len(parts[1]))
-    head = (
-        _word(offsets[0]),
-        _funding(funding, zero_for_one),
-        _word(offsets[1]),
-        _address(profit_token),
-        _word(min_profit),
-        _word(offsets[2]),
-    )
+    head = (_word(offsets[0]), _word(offsets[1]), _address(profit_token), _word(min_profit), _word(offsets[2]))
     return b"".join((EXECUTE, *head, *parts))
 
 
-def encode_steps(steps: Sequence[Step]) -> bytes:
-    """`abi.encode(Step[])`: how the steps travel through the lender."""
-    encoded = [_step(step) for step in steps]
-    offset = 32 * len(encoded)
-    offsets = []
-    for item in encoded:
-        offsets.append(_word(offset))
-        offset += len(item)
-    return b"".join((_word(32), _word(len(encoded)), *offsets, *encoded))
+def encode_batch(members: Sequence[Member], least: int) -> bytes:
+    """Calldata of `execute_batch`: at least so many must succeed. Raises Skip("unencodable") beyond the contract's bounds."""
+    _require(len(members) <= MAX_MEMBERS, f"{len(members)} members of a batch, at most {MAX_MEMBERS}")
+    for number, member in enumerate(members):
+        _require(len(member.call) <= MAX_CALL, f"member {number} has {len(member.call)} bytes of calldata, at most {MAX_CALL}")
+    parts = [_word(member.gas) + _word(64) + _bytes(member.call) for member in members]
+    return b"".join((EXECUTE_BATCH, _word(64), _word(least), _list(parts)))
+
+
+def batch_gas(members: Sequence[Member]) -> int:
+    """A gas limit with which every member gets its share, whatever those before it do: a call may be given 63/64 of what is left."""
+    return BATCH_GAS + sum(MEMBER_GAS + member.gas * 64 // 63 + 16 * len(member.call) for member in members)
+
+
+def encode_steps(actions: Sequence[Action]) -> bytes:
+    """The packed list that the contract describes, padded to whole words. Raises Skip("unencodable") beyond the contract's bounds."""
+    _require(len(actions) <= MAX_STEPS, f"{len(actions)} steps, at most {MAX_STEPS}")
+    packed = b"".join([_check(n, action) if isinstance(action, Guard) else _step(n, action) for n, action in enumerate(actions)])
+    _require(len(packed) <= MAX_STEPS_SIZE, f"steps of {len(packed)} bytes, at most {MAX_STEPS_SIZE}")
+    return _padded(packed)
 
 
 def deploy_data(owner: Address, beneficiary: Address, operators: Sequence[Address]) -> bytes:
@@ -144,17 +159,14 @@ def decode_error(data: bytes) -> str | None:
     if len(body) != 32:
         return None
     number = int.from_bytes(body)
-    if selector == _UNPROFITABLE:
-        return f"Unprofitable({number})"
+    if selector in _NUMBERED_ERRORS:
+        return f"{_NUMBERED_ERRORS[selector]}({number})"
     return f"Panic({number:#04x}: {_PANICS.get(number, 'see the Solidity manual')})" if selector == _PANIC else None
 
 
 def settled(logs: Sequence[Log], executor: Address) -> tuple[Address, int] | None:
-    """Profit token and profit of a receipt's `Settled` event; None when this executor emitted none."""
-    for log in logs:
-        if log.address == executor and log.topics[:1] == (SETTLED,) and len(log.topics) == 2:
-            return _topic_address(log.topics[1]), int.from_bytes(log.data[:32])
-    return None
+    """Profit token and profit of a receipt's first `Settled` event; None when this executor emitted none."""
+    return next((_settled(log) for log in logs if _is_settled(log, executor)), None)
 
 
 def gains(logs: Sequence[Log], executor: Address, beneficiary: Address) -> dict[Address, int]:
@@ -166,25 +178,55 @@ def gains(logs: Sequence[Log], executor: Address, beneficiary: Address) -> dict[
     return total
 
 
+class Result(NamedTuple):
+    """What became of one member of a batch: its own logs, or the start of what it reverted with."""
+
+    logs: tuple[Log, ...]
+    reason: bytes | None = None
+
+
+def results(logs: Sequence[Log], executor: Address) -> list[Result]:
+    """Of every member of a batch that landed, in their order. A member's last log is the executor's own word on it."""
+    found: list[Result] = []
+    begin = 0
+    for place, log in enumerate(logs):
+        if _is_settled(log, executor):
+            found.append(Result(tuple(logs[begin : place + 1])))
+        elif log.address == executor and log.topics[:1] == (MEMBER_FAILED,):
+            found.append(Result((), log.data[64 : 64 + int.from_bytes(log.data[32:64])]))
+        else:
+            continue
+        begin = place + 1
+    return found
+
+
+def _is_settled(log: Log, executor: Address) -> bool:
+    return log.address == executor and log.topics[:1] == (SETTLED,) and len(log.topics) == 2
+
+
+def _settled(log: Log) -> tuple[Address, int]:
+    return _topic_address(log.topics[1]), int.from_bytes(log.data[:32])
+
+
 # --- words --------------------------------------------------------------------------------------------------------
 
 
-def _check_bounds(guard: Guard, funding: Funding, steps: Sequence[Step], tokens: Sequence[Address]) -> None:
-    _require(len(guard.data) <= MAX_GUARD_DATA, f"guard has {len(guard.data)} bytes of data, at most {MAX_GUARD_DATA}")
-    _require(0 <= guard.word <= MAX_GUARD_WORD, f"guard reads word {guard.word}, at most {MAX_GUARD_WORD}")
-    _require(0 <= funding.amount <= MAX_INT256, f"funding amount {funding.amount} must fit int256")
-    _require(len(tokens) <= MAX_TOKENS, f"{len(tokens)} tokens to forward, at most {MAX_TOKENS}")
-    _require(len(steps) <= MAX_STEPS, f"{len(steps)} steps, at most {MAX_STEPS}")
-    for number, step in enumerate(steps):
-        _check_step(number, step)
+def _check_question(name: str, guard: Guard) -> None:
+    _require(len(guard.data) <= MAX_QUESTION, f"{name} has {len(guard.data)} bytes of data, at most {MAX_QUESTION}")
+    _require(0 <= guard.word <= MAX_WORD, f"{name} reads word {guard.word}, at most {MAX_WORD}")
+    _require(guard.least <= guard.below, f"{name} asks for at least {guard.least} and below {guard.below}")
 
 
-def _check_step(number: int, step: Step) -> None:
-    size = len(step.data)
-    _require(size <= MAX_STEP_DATA, f"step {number} has {size} bytes of data, at most {MAX_STEP_DATA}")
+def _check_step(name: str, step: Step) -> None:
     if step.amount_token != ZERO_ADDRESS:
+        size = len(step.data)
+        _require(size <= MAX_PATCHED, f"{name} patches {size} bytes of data, at most {MAX_PATCHED}")
         fits = 0 <= step.amount_offset <= size - 32
-        _require(fits, f"step {number} patches 32 bytes at {step.amount_offset}, beyond its {size} bytes of data")
+        _require(fits, f"{name} patches 32 bytes at {step.amount_offset}, beyond its {size} bytes of data")
+    if step.callback is Callback.NONE:
+        _require(not step.inner, f"{name} has inner steps, but no callback to run them")
+    else:
+        _require(step.amount_token in {ZERO_ADDRESS, step.owed}, f"{name} patches in one token and owes another")
 
 
 def _require(condition: bool, message: str) -> None:
@@ -196,30 +238,61 @@ def _word(value: int) -> bytes:
     return value.to_bytes(32)
 
 
+def _signed(value: int) -> bytes:
+    return (value % 2**256).to_bytes(32)
+
+
 @lru_cache(maxsize=1 << 12)
 def _address(address: Address) -> bytes:
     return bytes(12) + bytes.fromhex(address[2:])
 
 
 def _bytes(data: bytes) -> bytes:
-    return _word(len(data)) + data + bytes(-len(data) % 32)
+    return _word(len(data)) + _padded(data)
+
+
+def _padded(data: bytes) -> bytes:
+    return data + bytes(-len(data) % 32)
 
 
 def _addresses(addresses: Sequence[Address]) -> bytes:
     return _word(len(addresses)) + b"".join(map(_address, addresses))
 
 
+def _list(items: Sequence[bytes]) -> bytes:
+    """Of dynamic items: their number, where each begins, the items."""
+    begins, at = [], 32 * len(items)
+    for item in items:
+        begins.append(_word(at))
+        at += len(item)
+    return b"".join((_word(len(items)), *begins, *items))
+
+
 def _guard(guard: Guard) -> bytes:
-    return b"".join((_address(guard.target), _word(128), _word(guard.word), _word(guard.below), _bytes(guard.data)))
+    bounds = _signed(guard.least), _signed(guard.below)
+    return b"".join((_address(guard.target), _word(160), _word(32 * guard.word), *bounds, _bytes(guard.data)))
 
 
-def _funding(funding: Funding, zero_for_one: bool) -> bytes:
-    numbers = _word(funding.amount), _word(zero_for_one)
-    return b"".join((_word(_KINDS[funding.kind]), _address(funding.source), _address(funding.token), *numbers))
+def _check(number: int, guard: Guard) -> bytes:
+    _check_question(f"step {number}", guard)
+    data = _signed(guard.below) + guard.data
+    return _head(CHECK, 32 * guard.word, 0, len(data), guard.target) + _signed(guard.least) + data
 
 
-def _step(step: Step) -> bytes:
-    return b"".join((_address(step.target), _word(128), _address(step.amount_token), _word(step.amount_offset), _bytes(step.data)))
+def _step(number: int, step: Step) -> bytes:
+    _check_step(f"step {number}", step)
+    patched = step.amount_token != ZERO_ADDRESS
+    flags = OPTIONAL * step.optional | PATCHED * patched | CALLBACKS[step.callback]
+    if step.callback is Callback.NONE:
+        return _head(flags, step.amount_offset, 0, len(step.data), step.target) + _address(step.amount_token) + step.data
+    inner = encode_steps(step.inner)
+    data = step.data + _word(len(inner)) + inner
+    return _head(flags, step.amount_offset, len(inner), len(data), step.target) + _address(step.owed) + data
+
+
+def _head(flags: int, place: int, inner_size: int, size: int, target: Address) -> bytes:
+    numbers = (flags.to_bytes(1), place.to_bytes(2), inner_size.to_bytes(2), size.to_bytes(2))
+    return b"".join((*numbers, bytes(5), _address(target)[12:]))
 
 
 def _reason(body: bytes) -> str | None:

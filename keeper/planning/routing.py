@@ -100,6 +100,9 @@ class Router:
     def encode(self, hop: Hop, executor: Address) -> Step:
         return self._venues[hop.pool.venue].encode(hop, executor)
 
+    def encode_flash(self, hop: Hop, executor: Address) -> bytes:
+        return self._venues[hop.pool.venue].encode_flash(hop, executor)
+
     def gas(self, hop: Hop) -> int:
         return self._venues[hop.pool.venue].gas(hop)
 

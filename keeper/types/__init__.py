@@ -5,7 +5,7 @@ Units are in the names: `_wei`, `_wad`, `_s` (unix seconds), `_block`. Token amo
 
 from keeper.types.base import ZERO_ADDRESS, Address, Cell, Factor, Hash, Key, Write
 from keeper.types.chain import Audit, Block, ChainUpdate, Head, Landing, Log, LogFilter, Read
-from keeper.types.execution import Bid, Guard, Job, Outcome, SendResult, Sent, Simulation, Step, Verdict
+from keeper.types.execution import Action, Bid, Callback, Guard, Job, Outcome, SendResult, Sent, Simulation, Step, Verdict
 from keeper.types.planning import LIQUIDATE, Deal, Fill, Funding, FundingKind, Hop, Pair, Plan, PoolKey, Prediction, same_deal
 from keeper.types.prices import PoolPrice, PriceFeed
 from keeper.types.risk import Entries, Health, Leg, Quote, Row, RowBlock
@@ -13,10 +13,12 @@ from keeper.types.risk import Entries, Health, Leg, Quote, Row, RowBlock
 __all__ = [
     "LIQUIDATE",
     "ZERO_ADDRESS",
+    "Action",
     "Address",
     "Audit",
     "Bid",
     "Block",
+    "Callback",
     "Cell",
     "ChainUpdate",
     "Deal",

@@ -11,24 +11,46 @@ from keeper.types.planning import Prediction
 
 
 @dataclass(frozen=True, slots=True)
-class Step:
-    """One call of the executor. With `amount_token` set, the 32 bytes of `data` at `amount_offset` are replaced by the executor's own
-    balance of that token just before the call."""
-
-    target: Address
-    data: bytes
-    amount_token: Address = ZERO_ADDRESS
-    amount_offset: int = 0
-
-
-@dataclass(frozen=True, slots=True)
 class Guard:
-    """The executor leaves early unless word `word` of the reply of this static call is below `below`."""
+    """Word `word` of the reply of this static call must be at least `least` and below `below` (both unsigned, or both signed). As an
+    executor's guard: else it leaves early. Among its steps: else everything is undone."""
 
     target: Address
     data: bytes
     word: int
     below: int
+    least: int = 0
+
+
+class Callback(StrEnum):
+    """How a target that calls back before it is done is paid."""
+
+    NONE = "none"  # it does not call back
+    PUSH = "push"  # by a transfer
+    PULL = "pull"  # by an allowance, of which nothing is left afterwards
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One call of the executor. With `amount_token` set, the 32 bytes of `data` at `amount_offset` are replaced by the executor's own
+    balance of that token just before the call. If it is `optional` it may fail.
+
+    With a `callback` the target (a lender, a pool, a market) must call back once. `data` is then the head of its calldata, up to and
+    including the offset of a last argument of bytes, which carries the `inner` steps; they run in the callback, whose caller is then
+    paid what it asks for in the token `owed`."""
+
+    target: Address
+    data: bytes
+    amount_token: Address = ZERO_ADDRESS
+    amount_offset: int = 0
+    optional: bool = False
+    callback: Callback = Callback.NONE
+    owed: Address = ZERO_ADDRESS
+    inner: tuple[Step | Guard, ...] = ()
+
+
+Action = Step | Guard
+"""What the executor does on its way."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,7 +13,7 @@ from eth_hash.auto import keccak
 from keeper.devnet import Devnet
 from keeper.devnet.rpc import RpcError
 from keeper.execution.executor import decode_error
-from keeper.types import ZERO_ADDRESS, Address, Funding, FundingKind, Guard, Hash, Log
+from keeper.types import ZERO_ADDRESS, Address, Guard, Hash, Log
 
 HOSTILE = Path(__file__).with_name("hostile")
 
@@ -23,7 +23,6 @@ STRANGER = Address("0x3c44cdddb6a900fa2b585dd299e03d12fa4293bc")
 BENEFICIARY = Address("0x" + "be" * 20)
 
 NO_GUARD = Guard(ZERO_ADDRESS, b"", 0, 0)
-NO_FUNDING = Funding(FundingKind.NONE, ZERO_ADDRESS, ZERO_ADDRESS, 0, 0)
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,45 +15,29 @@ from hypothesis import strategies as st
 
 from keeper.execution import executor as codec
 from keeper.execution.executor import encode_execute, encode_steps
-from keeper.types import ZERO_ADDRESS, Address, Funding, FundingKind, Step
-from tests.contracts.chain import NO_FUNDING, NO_GUARD, OPERATOR, OWNER, STRANGER, Chain, Receipt, abi_call, selector
+from keeper.types import ZERO_ADDRESS, Action, Address, Callback, Step
+from tests.contracts.chain import BENEFICIARY, NO_GUARD, OPERATOR, OWNER, STRANGER, Chain, Receipt, abi_call, selector
+from tests.contracts.lenders import LENT, PULLS, STANDARD_LENT, WAYS, Way, allowed, answers, lender, profit, take
 
-LEND = selector("flashLoanSimple(address,address,uint256,bytes,uint16)")
-SWAP = selector("swap(address,bool,int256,uint160,bytes)")
 APPROVE = selector("approve(address,uint256)")
 TRANSFER = selector("transfer(address,uint256)")
+BALANCE = selector("balanceOf(address)")
 TRIED = codec.topic("Tried(bool,bytes)")
 UNEXPECTED = selector("UnexpectedCallback()")
+REFUSED = (False, UNEXPECTED)
+SWAPS = WAYS[-1]
 
+EVERY_WAY = pytest.mark.parametrize("way", WAYS, ids=lambda way: way.name)
+EVERY_PULL = pytest.mark.parametrize("way", PULLS, ids=lambda way: way.name)
 callers = st.binary(min_size=20, max_size=20).map(lambda raw: Address("0x" + raw.hex()))
-
-
-def lent(asset: Address, amount: int, premium: int, initiator: Address, params: bytes) -> bytes:
-    return abi_call("executeOperation(address,uint256,uint256,address,bytes)", asset, amount, premium, initiator, params)
-
-
-def owed(amount0: int, amount1: int, data: bytes) -> bytes:
-    return abi_call("uniswapV3SwapCallback(int256,int256,bytes)", amount0, amount1, data)
 
 
 def mint(token: Address, to: Address, amount: int) -> Step:
     return Step(token, abi_call("mint(address,uint256)", to, amount))
 
 
-def swap(pool: Address, executor: Address, pays: Address) -> Step:
-    return Step(pool, abi_call("swap(address,bool,int256,uint160,bytes)", executor, True, 1, 1, word(pays)))
-
-
-def word(address: Address) -> bytes:
-    return bytes(12) + bytes.fromhex(address[2:])
-
-
-def funded(kind: FundingKind, source: Address, token: Address) -> Funding:
-    return Funding(kind, source, token, 1000, 0)
-
-
-def run(steps: list[Step], profit_token: Address, funding: Funding = NO_FUNDING) -> bytes:
-    return encode_execute(NO_GUARD, funding, True, steps, profit_token, 0, [])
+def run(steps: list[Action], profit_token: Address) -> bytes:
+    return encode_execute(NO_GUARD, steps, profit_token, 0, [])
 
 
 def tried(receipt: Receipt) -> list[tuple[bool, bytes]]:
@@ -62,9 +46,8 @@ def tried(receipt: Receipt) -> list[tuple[bool, bytes]]:
     return [decode(["bool", "bytes"], log.data) for log in receipt.logs if log.topics == (TRIED,)]
 
 
-REFUSED = [(False, UNEXPECTED)]
-PAID = (True, b"")
-LOCKED = b""
+def went(receipt: Receipt) -> list[bool]:
+    return [ok for ok, _ in tried(receipt)]
 
 
 # --- from outside -------------------------------------------------------------------------------------------------
@@ -75,200 +58,341 @@ LOCKED = b""
 async def test_nobody_calls_back_out_of_the_blue(
     chain: Chain, executor: Address, token: Address, caller: Address, own_name: bool, params: bytes, amount: int
 ) -> None:
-    initiator = executor if own_name else caller
-    for data in (lent(token, amount, 0, initiator, params), owed(amount, -1, params), owed(-1, amount, word(token))):
+    for data in answers(executor if own_name else caller, token, amount, params):
         assert await chain.error(caller, executor, data) == "UnexpectedCallback"
 
 
 async def test_even_an_operator_calls_back_in_vain(chain: Chain, executor: Address, token: Address) -> None:
-    steps = encode_steps([mint(token, executor, 1)])
     for sender in (OWNER, OPERATOR, executor):
-        for data in (lent(token, 1, 0, executor, steps), owed(1, 0, steps), owed(1, 0, word(token))):
-            assert await chain.error(sender, executor, data) == "UnexpectedCallback"
+        for steps in (b"", encode_steps([mint(token, executor, 1)])):
+            for data in answers(executor, token, 1, steps):
+                assert await chain.error(sender, executor, data) == "UnexpectedCallback"
 
 
-# --- hostile lenders ----------------------------------------------------------------------------------------------
+# --- a lender that plays along ------------------------------------------------------------------------------------
 
 
-async def lend(chain: Chain, executor: Address, token: Address, kind: FundingKind, *calls: bytes, steps: list[Step]) -> bytes:
-    """Calldata of an `execute` whose lender makes these calls of the executor."""
-    lender = await chain.puppet()
-    await chain.program(lender, LEND if kind is FundingKind.FLASH_LOAN else SWAP, *((executor, call) for call in calls), reply=bytes(64))
-    await chain.program(lender, selector("token0()"), reply=word(token))
-    await chain.program(lender, selector("token1()"), reply=word(token))
-    return run(steps, token, funded(kind, lender, token))
+@EVERY_WAY
+async def test_the_lender_in_progress_runs_the_steps_once_and_is_paid(chain: Chain, executor: Address, token: Address, way: Way) -> None:
+    inner = [mint(token, executor, 5)]
+    call = executor, way.answer(executor, token, 3, encode_steps(inner))
+    puppet = await chain.puppet()
+    await chain.program(puppet, selector(way.called), call, call, *([take(token, executor, puppet, 3)] if way in PULLS else []))
+    receipt = await chain.send(OPERATOR, executor, run([way.step(puppet, executor, token, inner)], token))
+    assert (went(receipt)[:2], tried(receipt)[1]) == ([True, False], REFUSED)
+    assert (profit(receipt.logs, executor), await chain.balance(token, puppet)) == (2, 3)
 
 
-async def test_the_lender_in_progress_runs_the_steps_once(chain: Chain, executor: Address, token: Address) -> None:
-    steps = [mint(token, executor, 5)]
-    call = lent(token, 0, 3, executor, encode_steps(steps))
-    data = await lend(chain, executor, token, FundingKind.FLASH_LOAN, call, call, steps=steps)
-    receipt = await chain.send(OPERATOR, executor, data)
-    assert [ok for ok, _ in tried(receipt)] == [True, False]
-    assert codec.settled(receipt.logs, executor) == (token, 5)
+@EVERY_PULL
+@pytest.mark.parametrize("taken", [0, 1, 3])
+async def test_no_allowance_outlives_the_loan_whatever_the_lender_takes(
+    chain: Chain, executor: Address, token: Address, way: Way, taken: int
+) -> None:
+    inner = [mint(token, executor, 5)]
+    puppet = await chain.puppet()
+    answer = executor, way.answer(executor, token, 3, encode_steps(inner))
+    await chain.program(puppet, selector(way.called), answer, take(token, executor, puppet, taken))
+    receipt = await chain.send(OPERATOR, executor, run([way.step(puppet, executor, token, inner)], token))
+    assert went(receipt) == [True, True]
+    assert (profit(receipt.logs, executor), await chain.balance(token, puppet)) == (5 - taken, taken)
+    assert await allowed(chain, token, executor, puppet) == 0
 
 
-async def test_the_flash_swap_in_progress_runs_the_steps_once_and_is_paid(chain: Chain, executor: Address, token: Address) -> None:
-    steps = [mint(token, executor, 5)]
-    call = owed(3, -1000, encode_steps(steps))
-    data = await lend(chain, executor, token, FundingKind.FLASH_SWAP, call, call, steps=steps)
-    receipt = await chain.send(OPERATOR, executor, data)
-    assert [ok for ok, _ in tried(receipt)] == [True, False]
-    assert codec.settled(receipt.logs, executor) == (token, 2)
+@EVERY_PULL
+async def test_a_lender_cannot_take_more_than_it_asked_for(chain: Chain, executor: Address, token: Address, way: Way) -> None:
+    inner = [mint(token, executor, 5)]
+    puppet = await chain.puppet()
+    answer = executor, way.answer(executor, token, 3, encode_steps(inner))
+    await chain.program(puppet, selector(way.called), answer, take(token, executor, puppet, 4))
+    receipt = await chain.send(OPERATOR, executor, run([way.step(puppet, executor, token, inner)], token))
+    assert went(receipt) == [True, False]
+    assert profit(receipt.logs, executor) == 5
 
 
-@pytest.mark.parametrize("kind", [FundingKind.FLASH_LOAN, FundingKind.FLASH_SWAP])
-async def test_a_lender_that_never_calls_back_is_an_error(chain: Chain, executor: Address, token: Address, kind: FundingKind) -> None:
-    data = await lend(chain, executor, token, kind, steps=[mint(token, executor, 5)])
-    assert await chain.error(OPERATOR, executor, data) == "NotFunded"
+@EVERY_WAY
+async def test_loans_nest(chain: Chain, executor: Address, token: Address, way: Way) -> None:
+    """Each lender is answered with its own steps, and paid in its own order."""
+    below, above = await chain.puppet(), await chain.puppet()
+    innermost = [mint(token, executor, 9)]
+    within = way.step(below, executor, token, innermost)
+    await chain.program(
+        below, selector(way.called), (executor, way.answer(executor, token, 2, encode_steps(innermost))), take(token, executor, below, 2)
+    )
+    await chain.program(
+        above, selector(way.called), (executor, way.answer(executor, token, 3, encode_steps([within]))), take(token, executor, above, 3)
+    )
+    receipt = await chain.send(OPERATOR, executor, run([way.step(above, executor, token, [within])], token))
+    assert (await chain.balance(token, below), await chain.balance(token, above)) == (2, 3)
+    assert profit(receipt.logs, executor) == 4
 
 
-async def test_a_lender_that_never_calls_back_is_an_error_without_steps_too(chain: Chain, executor: Address, token: Address) -> None:
-    assert await chain.error(OPERATOR, executor, await lend(chain, executor, token, FundingKind.FLASH_LOAN, steps=[])) == "NotFunded"
+# --- a lender that does not ---------------------------------------------------------------------------------------
 
 
-async def test_a_lender_cannot_change_the_steps_the_initiator_or_the_kind(chain: Chain, executor: Address, token: Address) -> None:
-    steps, other = [mint(token, executor, 5)], encode_steps([mint(token, executor, 6)])
-    forged = [lent(token, 0, 0, executor, other), lent(token, 0, 0, STRANGER, encode_steps(steps)), owed(0, 0, encode_steps(steps))]
-    right = lent(token, 0, 0, executor, encode_steps(steps))
+@EVERY_WAY
+@pytest.mark.parametrize("inner", [0, 1])
+async def test_a_lender_that_never_calls_back_is_an_error(chain: Chain, executor: Address, token: Address, way: Way, inner: int) -> None:
+    steps: list[Action] = [way.step(await lender(chain, way), executor, token, [mint(token, executor, 5)] * inner)]
+    assert await chain.error(OPERATOR, executor, run(steps, token)) == "NoCallback"
+
+
+@EVERY_WAY
+async def test_a_lender_cannot_change_the_steps_nor_how_it_is_paid(chain: Chain, executor: Address, token: Address, way: Way) -> None:
+    inner, other = [mint(token, executor, 5)], encode_steps([mint(token, executor, 6)])
+    otherwise = [wrong for wrong in WAYS if wrong.callback is not way.callback]
+    forged = [way.answer(executor, token, 0, steps) for steps in (other, b"", encode_steps(inner) + bytes(32), encode_steps(inner * 2))]
+    forged += [wrong.answer(executor, token, 0, encode_steps(inner)) for wrong in otherwise]
+    right = way.answer(executor, token, 0, encode_steps(inner))
     for call in forged:
-        receipt = await chain.send(OPERATOR, executor, await lend(chain, executor, token, FundingKind.FLASH_LOAN, call, right, steps=steps))
-        assert tried(receipt) == [(False, UNEXPECTED), (True, (1).to_bytes(32))]
+        puppet = await lender(chain, way, (executor, call), (executor, right))
+        receipt = await chain.send(OPERATOR, executor, run([way.step(puppet, executor, token, inner)], token))
+        assert (tried(receipt)[0], went(receipt)[1]) == (REFUSED, True)
 
 
-async def test_a_flash_swap_cannot_change_the_steps_or_the_kind(chain: Chain, executor: Address, token: Address) -> None:
-    steps, other = [mint(token, executor, 5)], encode_steps([mint(token, executor, 6)])
-    forged = [owed(0, 0, other), owed(5, 0, word(token)), lent(token, 0, 0, executor, encode_steps(steps))]
-    right = owed(0, 0, encode_steps(steps))
-    for call in forged:
-        receipt = await chain.send(OPERATOR, executor, await lend(chain, executor, token, FundingKind.FLASH_SWAP, call, right, steps=steps))
-        assert tried(receipt) == [*REFUSED, PAID]
+@EVERY_WAY
+async def test_a_lender_that_calls_back_with_other_steps_only_undoes_everything(
+    chain: Chain, executor: Address, token: Address, way: Way
+) -> None:
+    puppet = await lender(chain, way, (executor, way.answer(executor, token, 0, encode_steps([]))))
+    steps: list[Action] = [mint(token, executor, 1), way.step(puppet, executor, token, [mint(token, executor, 5)])]
+    assert await chain.error(OPERATOR, executor, run(steps, token)) == "NoCallback"
 
 
-@pytest.mark.parametrize("kind", [FundingKind.FLASH_LOAN, FundingKind.FLASH_SWAP])
-async def test_an_accomplice_of_the_lender_cannot_call_back(chain: Chain, executor: Address, token: Address, kind: FundingKind) -> None:
-    steps = [mint(token, executor, 5)]
-    accomplice, lender = await chain.puppet(), await chain.puppet()
-    flash_loan = kind is FundingKind.FLASH_LOAN
-    call = lent(token, 0, 0, executor, encode_steps(steps)) if flash_loan else owed(0, 0, encode_steps(steps))
-    await chain.program(accomplice, b"help", (executor, call))
-    await chain.program(lender, selector("token1()"), reply=word(token))
-    await chain.program(lender, LEND if flash_loan else SWAP, (accomplice, b"help"), (executor, call), reply=bytes(64))
-    receipt = await chain.send(OPERATOR, executor, run(steps, token, funded(kind, lender, token)))
-    assert [ok for ok, _ in tried(receipt)] == [False, True, True]
+@EVERY_WAY
+async def test_an_accomplice_of_the_lender_cannot_call_back(chain: Chain, executor: Address, token: Address, way: Way) -> None:
+    inner = [mint(token, executor, 5)]
+    call = executor, way.answer(executor, token, 0, encode_steps(inner))
+    accomplice = await chain.puppet()
+    await chain.program(accomplice, b"help", call)
+    puppet = await lender(chain, way, (accomplice, b"help"), call)
+    receipt = await chain.send(OPERATOR, executor, run([way.step(puppet, executor, token, inner)], token))
+    assert (tried(receipt)[0], went(receipt)) == (REFUSED, [False, True, True])
 
 
-async def test_a_token_that_refuses_the_repayment_approval_reverts_everything(chain: Chain, executor: Address, token: Address) -> None:
-    refusing, lender = await chain.puppet(), await chain.puppet()
+@pytest.mark.parametrize("signature", [LENT, STANDARD_LENT])
+async def test_a_loan_that_somebody_else_took_in_our_name_is_refused_while_ours_is_in_progress(
+    chain: Chain, executor: Address, token: Address, signature: str
+) -> None:
+    """A token's hook takes it from the same lender, with our very steps."""
+    way = next(way for way in WAYS if way.answer(executor, token, 0, b"")[:4] == selector(signature))
+    inner = [mint(token, executor, 5)]
+    forged = {
+        LENT: abi_call(LENT, token, 0, 0, STRANGER, encode_steps(inner)),
+        STANDARD_LENT: abi_call(STANDARD_LENT, STRANGER, token, 0, 0, encode_steps(inner)),
+    }
+    puppet = await lender(chain, way, (executor, forged[signature]), (executor, way.answer(executor, token, 0, encode_steps(inner))))
+    receipt = await chain.send(OPERATOR, executor, run([way.step(puppet, executor, token, inner)], token))
+    assert (tried(receipt)[0], went(receipt)[1]) == (REFUSED, True)
+
+
+@EVERY_WAY
+@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(amount=st.integers(6, 2**255 - 1))
+async def test_a_lender_that_asks_for_more_than_there_is_gets_nothing(
+    chain: Chain, executor: Address, token: Address, way: Way, amount: int
+) -> None:
+    inner = [mint(token, executor, 5)]
+    puppet = await chain.puppet()
+    answer = executor, way.answer(executor, token, amount, encode_steps(inner))
+    await chain.program(puppet, selector(way.called), answer, take(token, executor, puppet, amount))
+    data = run([way.step(puppet, executor, token, inner)], token)
+    if way.callback is Callback.PUSH:
+        assert await chain.error(OPERATOR, executor, data) == "NoCallback"
+    else:
+        receipt = await chain.send(OPERATOR, executor, data)
+        assert (went(receipt), profit(receipt.logs, executor)) == ([True, False], 5)
+        assert await allowed(chain, token, executor, puppet) == 0
+
+
+@EVERY_WAY
+async def test_the_floor_bounds_what_a_lender_can_ask_for(chain: Chain, executor: Address, token: Address, way: Way) -> None:
+    inner = [mint(token, executor, 5)]
+    puppet = await chain.puppet()
+    answer = executor, way.answer(executor, token, 4, encode_steps(inner))
+    await chain.program(puppet, selector(way.called), answer, take(token, executor, puppet, 4))
+    data = encode_execute(NO_GUARD, [way.step(puppet, executor, token, inner)], token, 2, [])
+    assert await chain.error(OPERATOR, executor, data) in {"Unprofitable(1)", "Unprofitable(5)"}
+
+
+@EVERY_WAY
+async def test_a_lender_is_paid_in_the_token_of_the_step_and_no_other(chain: Chain, executor: Address, token: Address, way: Way) -> None:
+    other = await chain.puppet()
+    await chain.program(other, BALANCE, reply=bytes(32))
+    await chain.program(other, APPROVE, reply=(1).to_bytes(32))
+    await chain.program(other, TRANSFER, reply=(1).to_bytes(32))
+    await chain.program(other, selector("allowance(address,address)"), reply=bytes(32))
+    answer = executor, way.answer(executor, token, 3, encode_steps([]))
+    puppet = await chain.puppet()
+    await chain.program(puppet, selector(way.called), answer, take(token, executor, puppet, 3))
+    steps: list[Action] = [mint(token, executor, 100), way.step(puppet, executor, other)]
+    receipt = await chain.send(OPERATOR, executor, run(steps, token))
+    assert (profit(receipt.logs, executor), await chain.balance(token, puppet)) == (100, 0)
+
+
+@EVERY_PULL
+async def test_a_token_that_refuses_the_repayment_approval_reverts_everything(
+    chain: Chain, executor: Address, token: Address, way: Way
+) -> None:
+    refusing = await chain.puppet()
     await chain.program(refusing, APPROVE, reply=bytes(32))
-    await chain.program(lender, LEND, (executor, lent(refusing, 1, 0, executor, encode_steps([]))))
-    assert await chain.error(OPERATOR, executor, run([], token, funded(FundingKind.FLASH_LOAN, lender, refusing))) == "NotFunded"
+    puppet = await lender(chain, way, (executor, way.answer(executor, refusing, 1, encode_steps([]))))
+    assert await chain.error(OPERATOR, executor, run([way.step(puppet, executor, refusing)], token)) == "NoCallback"
 
 
-# --- hostile pools in a step --------------------------------------------------------------------------------------
+async def test_the_zero_address_as_lender_never_calls_back(chain: Chain, executor: Address, token: Address) -> None:
+    for way in WAYS:
+        assert await chain.error(OPERATOR, executor, run([way.step(ZERO_ADDRESS, executor, token)], token)) == "NoCallback"
 
 
-async def test_a_pool_is_paid_once_in_the_token_the_step_names(chain: Chain, executor: Address, token: Address) -> None:
-    pool = await chain.puppet()
-    await chain.program(pool, SWAP, (executor, owed(30, -1, word(token))), (executor, owed(30, -1, word(token))))
+# --- optional lenders ---------------------------------------------------------------------------------------------
+
+
+@EVERY_WAY
+async def test_a_lender_that_fails_and_may_is_forgotten(chain: Chain, executor: Address, token: Address, way: Way) -> None:
+    inner = [mint(token, executor, 5)]
+    call = executor, way.answer(executor, token, 0, encode_steps(inner))
+    puppet = await chain.puppet()
+    await chain.program(puppet, selector(way.called), call, fails=True)
+    await chain.program(puppet, b"late", call)
+    steps: list[Action] = [replace(way.step(puppet, executor, token, inner), optional=True), Step(puppet, b"late")]
+    receipt = await chain.send(OPERATOR, executor, run(steps, token))
+    assert (tried(receipt), profit(receipt.logs, executor)) == ([REFUSED], 0)
+
+
+@EVERY_WAY
+async def test_a_lender_that_may_fail_must_call_back_if_it_does_not(chain: Chain, executor: Address, token: Address, way: Way) -> None:
+    step = replace(way.step(await lender(chain, way), executor, token), optional=True)
+    assert await chain.error(OPERATOR, executor, run([step], token)) == "NoCallback"
+
+
+# --- forged callbacks in every phase ------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("phase", ["before", "within", "after", "between the callback and the end", "payment", "forwarding"])
+@EVERY_WAY
+async def test_nobody_else_calls_back_in_any_phase(chain: Chain, executor: Address, token: Address, way: Way, phase: str) -> None:
+    """A spy tries every callback, with the steps that were awaited and without, and learns nothing but refusals."""
+    spy, pool = await chain.puppet(), await chain.puppet()
+    forged = [(executor, data) for data in answers(executor, token, 1, encode_steps([mint(token, executor, 5)]))]
+    await chain.program(spy, b"spy!", *forged)
+    await chain.program(spy, BALANCE, reply=(1).to_bytes(32))
+    for name in ("transfer(address,uint256)", "approve(address,uint256)"):
+        await chain.program(spy, selector(name), *forged, reply=(1).to_bytes(32))
+    await chain.program(spy, selector("allowance(address,address)"), reply=bytes(32))
+    look = Step(spy, b"spy!")
+    inner: list[Action] = [mint(token, executor, 5), *([look] if phase == "within" else [])]
+    answer = executor, way.answer(executor, token, 1, encode_steps(inner))
+    await chain.program(pool, selector(way.called), answer, *([(spy, b"spy!")] if phase.startswith("between") else []))
+    loan = way.step(pool, executor, spy if phase == "payment" else token, inner)
+    steps = {"before": [look, loan], "after": [loan, look]}.get(phase, [loan])
+    data = encode_execute(NO_GUARD, steps, token, 0, [spy] if phase == "forwarding" else [])
+    refused = [result for result in tried(await chain.send(OPERATOR, executor, data)) if result == REFUSED]
+    assert len(refused) == len(WAYS)
+
+
+# --- pools in a step ----------------------------------------------------------------------------------------------
+
+
+def swap(pool: Address, executor: Address, pays: Address) -> Step:
+    return SWAPS.step(pool, executor, pays)
+
+
+def owed(amount0: int, amount1: int) -> bytes:
+    return abi_call("uniswapV3SwapCallback(int256,int256,bytes)", amount0, amount1, b"")
+
+
+@pytest.mark.parametrize("amounts", [(30, -1), (-1, 30)])
+async def test_a_pool_is_paid_once_whichever_side_it_is_owed_on(
+    chain: Chain, executor: Address, token: Address, amounts: tuple[int, int]
+) -> None:
+    pool = await lender(chain, SWAPS, (executor, owed(*amounts)), (executor, owed(*amounts)))
     receipt = await chain.send(OPERATOR, executor, run([mint(token, executor, 100), swap(pool, executor, token)], token))
-    assert tried(receipt) == [PAID, *REFUSED]
-    assert (await chain.balance(token, pool), codec.settled(receipt.logs, executor)) == (30, (token, 70))
-
-
-async def test_a_pool_is_paid_whichever_side_it_is_owed_on(chain: Chain, executor: Address, token: Address) -> None:
-    pool = await chain.puppet()
-    await chain.program(pool, SWAP, (executor, owed(-1, 30, word(token))))
-    assert tried(await chain.send(OPERATOR, executor, run([mint(token, executor, 100), swap(pool, executor, token)], token))) == [PAID]
-    assert await chain.balance(token, pool) == 30
-
-
-async def test_a_pool_cannot_ask_for_another_token(chain: Chain, executor: Address, token: Address) -> None:
-    pool, other = await chain.puppet(), await chain.puppet()
-    await chain.program(pool, SWAP, (executor, owed(30, -1, word(token))))
-    receipt = await chain.send(OPERATOR, executor, run([mint(token, executor, 100), swap(pool, executor, other)], token))
-    assert tried(receipt) == REFUSED
-    assert await chain.balance(token, pool) == 0
+    assert tried(receipt) == [(True, b""), REFUSED]
+    assert (await chain.balance(token, pool), profit(receipt.logs, executor)) == (30, 70)
 
 
 async def test_a_pool_cannot_come_back_in_a_later_step(chain: Chain, executor: Address, token: Address) -> None:
-    pool = await chain.puppet()
-    await chain.program(pool, b"late", (executor, owed(30, -1, word(token))))
-    steps = [mint(token, executor, 100), swap(pool, executor, token), Step(pool, b"late")]
-    assert tried(await chain.send(OPERATOR, executor, run(steps, token))) == REFUSED
+    pool = await lender(chain, SWAPS, (executor, owed(1, -1)))
+    await chain.program(pool, b"late", (executor, owed(30, -1)))
+    steps: list[Action] = [mint(token, executor, 100), swap(pool, executor, token), Step(pool, b"late")]
+    assert tried(await chain.send(OPERATOR, executor, run(steps, token))) == [(True, b""), REFUSED]
 
 
 async def test_a_pool_cannot_come_back_after_the_last_step(chain: Chain, executor: Address, token: Address) -> None:
-    pool = await chain.puppet()
-    await chain.program(pool, selector("balanceOf(address)"), reply=(1).to_bytes(32))
-    await chain.program(pool, TRANSFER, (executor, owed(30, -1, word(token))), reply=(1).to_bytes(32))
-    steps = [mint(token, executor, 100), swap(pool, executor, token)]
-    data = encode_execute(NO_GUARD, NO_FUNDING, False, steps, pool, 0, [token])
-    assert tried(await chain.send(OPERATOR, executor, data)) == REFUSED
+    pool = await lender(chain, SWAPS, (executor, owed(1, -1)))
+    await chain.program(pool, BALANCE, reply=(1).to_bytes(32))
+    await chain.program(pool, TRANSFER, (executor, owed(30, -1)), reply=(1).to_bytes(32))
+    data = encode_execute(NO_GUARD, [mint(token, executor, 100), swap(pool, executor, token)], pool, 0, [token])
+    assert tried(await chain.send(OPERATOR, executor, data)) == [(True, b""), REFUSED]
 
 
-async def test_an_accomplice_of_a_pool_is_not_paid(chain: Chain, executor: Address, token: Address) -> None:
-    pool, accomplice = await chain.puppet(), await chain.puppet()
-    await chain.program(accomplice, b"help", (executor, owed(30, -1, word(token))))
-    await chain.program(pool, SWAP, (accomplice, b"help"))
-    receipt = await chain.send(OPERATOR, executor, run([mint(token, executor, 100), swap(pool, executor, token)], token))
-    assert tried(receipt) == [(False, UNEXPECTED), PAID]  # the inner call failed; the outer, to the accomplice, did not
+async def test_a_call_that_is_no_swap_is_never_paid_though_it_looks_like_one(chain: Chain, executor: Address, token: Address) -> None:
+    pool = await lender(chain, SWAPS, (executor, owed(30, -1)))
+    plain = Step(pool, swap(pool, executor, token).data + bytes(32))
+    assert tried(await chain.send(OPERATOR, executor, run([mint(token, executor, 100), plain], token))) == [REFUSED]
 
 
-async def test_a_target_that_is_not_being_swapped_with_is_never_paid(chain: Chain, executor: Address, token: Address) -> None:
-    target = await chain.puppet()
-    await chain.program(target, APPROVE, (executor, owed(30, -1, word(token))))
-    approve = Step(target, APPROVE + word(token) * 7)
-    receipt = await chain.send(OPERATOR, executor, run([mint(token, executor, 100), approve], token))
-    assert tried(receipt) == REFUSED
-
-
-async def test_a_swap_with_other_callback_data_than_one_word_is_never_paid(chain: Chain, executor: Address, token: Address) -> None:
-    pool = await chain.puppet()
-    await chain.program(pool, SWAP, (executor, owed(30, -1, word(token))), (executor, owed(30, -1, b"")))
-    step = swap(pool, executor, token)
-    for data in (step.data + bytes(32), step.data[:-32]):
-        receipt = await chain.send(OPERATOR, executor, run([mint(token, executor, 100), replace(step, data=data)], token))
-        assert tried(receipt) == REFUSED * 2
-
-
-async def test_a_pool_owed_nothing_but_a_negative_amount_is_refused(chain: Chain, executor: Address, token: Address) -> None:
-    pool = await chain.puppet()
-    await chain.program(pool, SWAP, (executor, owed(-1, -1, word(token))))
-    assert tried(await chain.send(OPERATOR, executor, run([swap(pool, executor, token)], token))) == [(False, b"")]
+async def test_a_pool_owed_nothing_but_negative_amounts_is_refused(chain: Chain, executor: Address, token: Address) -> None:
+    pool = await lender(chain, SWAPS, (executor, owed(-1, -1)))
+    assert await chain.error(OPERATOR, executor, run([swap(pool, executor, token)], token)) == "NoCallback"
 
 
 # --- re-entry -----------------------------------------------------------------------------------------------------
 
 
-async def test_a_step_cannot_re_enter_even_as_an_operator_and_owner(chain: Chain, executor: Address, token: Address) -> None:
-    insider = await chain.puppet()
-    own = await chain.deploy(codec.deploy_data(insider, STRANGER, [OPERATOR, insider]))
-    calls = [(own, run([], token)), (own, codec.sweep_data(token)), (own, owed(1, 0, word(token)))]
-    await chain.program(insider, b"back", *calls)
-    receipt = await chain.send(OPERATOR, own, run([mint(token, own, 100), Step(insider, b"back")], token))
-    assert tried(receipt) == [(False, b""), (False, b""), (False, UNEXPECTED)]
-    assert codec.settled(receipt.logs, own) == (token, 100)
-
-
-async def test_a_token_cannot_re_enter_while_it_is_forwarded(chain: Chain, executor: Address, token: Address) -> None:
-    hostile = await chain.puppet()
-    assert (await chain.send(OWNER, executor, codec.add_operator_data(hostile))).ok
+def entries(executor: Address, token: Address) -> list[tuple[Address, bytes]]:
+    """Every way in that is not a callback, as an insider would try it."""
     theft = run([Step(token, abi_call("transfer(address,uint256)", STRANGER, 100))], token)
-    await chain.program(hostile, selector("balanceOf(address)"), reply=(1).to_bytes(32))
-    await chain.program(hostile, TRANSFER, (executor, theft), (executor, owed(100, 0, word(token))), reply=(1).to_bytes(32))
-    data = encode_execute(NO_GUARD, NO_FUNDING, False, [mint(token, executor, 100)], hostile, 0, [token])
-    receipt = await chain.send(OPERATOR, executor, data)
-    assert tried(receipt) == [(False, b""), (False, UNEXPECTED)]
-    assert await chain.balance(token, STRANGER) == 0
+    batch = codec.encode_batch([codec.Member(theft, 1_000_000)], 1)
+    return [(executor, theft), (executor, batch), (executor, codec.sweep_data(token))]
+
+
+@pytest.mark.parametrize("phase", ["step", "loan", "swap", "payment", "allowance", "forwarding"])
+async def test_an_insider_cannot_re_enter_in_any_phase(chain: Chain, token: Address, phase: str) -> None:
+    """An operator and owner that is called along the way, as a lender, as a pool or as a token."""
+    insider = await chain.puppet()
+    own = await chain.deploy(codec.deploy_data(insider, BENEFICIARY, [OPERATOR, insider]))
+    back = entries(own, token)
+    settle = [(own, way.answer(own, insider, 0, encode_steps([]))) for way in (WAYS[0], SWAPS)]
+    for name in ("step()", "transfer(address,uint256)", "approve(address,uint256)"):
+        await chain.program(insider, selector(name), *back, reply=(1).to_bytes(32))
+    await chain.program(insider, BALANCE, reply=(1).to_bytes(32))
+    await chain.program(insider, selector("allowance(address,address)"), reply=bytes(32))
+    await chain.program(insider, selector(WAYS[0].called), *back, settle[0])
+    await chain.program(insider, selector(SWAPS.called), *back, settle[1])
+    plain = await lender(chain, WAYS[0], settle[0])
+    pool = await lender(chain, SWAPS, settle[1])
+    steps: dict[str, list[Action]] = {
+        "step": [Step(insider, selector("step()"))],
+        "loan": [WAYS[0].step(insider, own, token)],
+        "swap": [SWAPS.step(insider, own, token)],
+        "payment": [SWAPS.step(pool, own, insider)],
+        "allowance": [WAYS[0].step(plain, own, insider)],
+        "forwarding": [],
+    }
+    data = encode_execute(NO_GUARD, [mint(token, own, 100), *steps[phase]], token, 100, [insider] if phase == "forwarding" else [])
+    receipt = await chain.send(OPERATOR, own, data)
+    refused, through = [result for result in tried(receipt) if not result[0]], [result for result in tried(receipt) if result[0]]
+    assert len(refused) == 3
+    assert len(through) == (phase in {"loan", "swap", "payment", "allowance"})
+    assert (await chain.balance(token, STRANGER), await chain.balance(token, BENEFICIARY)) == (0, 100)
 
 
 async def test_a_step_at_the_executor_itself_gains_no_role(chain: Chain, executor: Address, token: Address) -> None:
-    assert await chain.error(OPERATOR, executor, run([Step(executor, codec.add_operator_data(STRANGER))], token)) == "Unauthorized"
-    assert await chain.revert(OPERATOR, executor, run([Step(executor, codec.sweep_data(token))], token)) == LOCKED
-    assert await chain.error(OPERATOR, executor, run([Step(executor, owed(1, 0, word(token)))], token)) == "UnexpectedCallback"
+    theft, batch, sweep = (data for _, data in entries(executor, token))
+    for data in (codec.add_operator_data(STRANGER), batch):
+        assert await chain.error(OPERATOR, executor, run([Step(executor, data)], token)) == "Unauthorized"
+    for data in (theft, sweep):
+        assert await chain.revert(OPERATOR, executor, run([Step(executor, data)], token)) == b""
+    for data in answers(executor, token, 1, b""):
+        assert await chain.error(OPERATOR, executor, run([Step(executor, data)], token)) == "UnexpectedCallback"
 
 
-async def test_the_zero_address_as_source_is_not_funded(chain: Chain, executor: Address, token: Address) -> None:
-    for kind in (FundingKind.FLASH_LOAN, FundingKind.FLASH_SWAP):
-        assert await chain.revert(OPERATOR, executor, run([], token, funded(kind, ZERO_ADDRESS, token))) == b""
+@EVERY_WAY
+async def test_the_executor_as_its_own_lender_lends_nothing(chain: Chain, executor: Address, token: Address, way: Way) -> None:
+    """Its own functions do not call back."""
+    step = way.step(executor, executor, token)
+    assert await chain.revert(OPERATOR, executor, run([step], token)) == b""
+    answer = Step(executor, way.answer(executor, token, 1, b"")[:-32], callback=way.callback, owed=token)
+    receipt = await chain.send(OPERATOR, executor, run([mint(token, executor, 5), answer], token))
+    assert (receipt.ok, await chain.balance(token, BENEFICIARY)) == (True, 5)

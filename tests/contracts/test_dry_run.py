@@ -8,7 +8,7 @@ from eth_abi.abi import encode
 
 from keeper.execution import executor as codec
 from keeper.types import Address, Hash, Log, Step
-from tests.contracts.chain import BENEFICIARY, NO_FUNDING, NO_GUARD, OPERATOR, OWNER, STRANGER, Chain, abi_call
+from tests.contracts.chain import BENEFICIARY, NO_GUARD, OPERATOR, OWNER, STRANGER, Chain, abi_call
 
 NOWHERE = Address("0x" + "ee" * 20)
 YES = "0x" + (1).to_bytes(32).hex()
@@ -27,7 +27,7 @@ async def overrides(chain: Chain, operator: Address) -> dict[str, Any]:
 
 def earn(token: Address) -> bytes:
     step = Step(token, abi_call("mint(address,uint256)", NOWHERE, 100))
-    return codec.encode_execute(NO_GUARD, NO_FUNDING, False, [step], token, 100, [])
+    return codec.encode_execute(NO_GUARD, [step], token, 100, [])
 
 
 async def test_the_creation_code_answers_with_the_code_that_deployment_leaves(chain: Chain, executor: Address) -> None:

@@ -9,8 +9,8 @@ import pytest
 from keeper.devnet import Devnet
 from keeper.devnet.names import V36, V302
 from keeper.execution import executor as codec
-from keeper.types import ZERO_ADDRESS, Address, Funding, FundingKind, Guard, Step
-from tests.contracts.chain import BENEFICIARY, NO_FUNDING, OPERATOR, STRANGER, Chain, Receipt, abi_call
+from keeper.types import Address, Callback, FundingKind, Guard, Step
+from tests.contracts.chain import BENEFICIARY, NO_GUARD, OPERATOR, STRANGER, Chain, Receipt, abi_call
 
 POOL = "pool.WETH-USDC-500"
 WAD = 10**18
@@ -58,23 +58,32 @@ class Case:
 
     def sale(self) -> Step:
         """Sells all the WETH there is for USDC."""
+        return Step(self.net.addresses[POOL], self._swap(0), self.weth, 4 + 2 * 32, callback=Callback.PUSH, owed=self.weth)
+
+    def _swap(self, amount: int) -> bytes:
+        """Up to the bytes it hands to the callback."""
         zero_for_one = self.weth < self.usdc
         limit = 4295128740 if zero_for_one else 1461446703485210103287273052203988822378723970341
-        pays = bytes(12) + bytes.fromhex(self.weth[2:])
-        data = abi_call("swap(address,bool,int256,uint160,bytes)", self.executor, zero_for_one, 0, limit, pays)
-        return Step(self.net.addresses[POOL], data, self.weth, 4 + 2 * 32)
+        data = abi_call("swap(address,bool,int256,uint160,bytes)", self.executor, zero_for_one, amount, limit, b"")
+        return data[:-32]
+
+    def _loan(self) -> bytes:
+        data = abi_call("flashLoanSimple(address,address,uint256,bytes,uint16)", self.executor, self.usdc, self.cover, b"", 0)
+        return data[:-32]
+
+    def funded(self, kind: FundingKind) -> Step:
+        """Whoever pays first carries the rest."""
+        deal = tuple(self.liquidation())
+        if kind is FundingKind.FLASH_SWAP:
+            return Step(self.net.addresses[POOL], self._swap(-self.cover), callback=Callback.PUSH, owed=self.weth, inner=deal)
+        return Step(self.lender, self._loan(), callback=Callback.PULL, owed=self.usdc, inner=(*deal, self.sale()))
 
     def calldata(self, kind: FundingKind, min_profit: int = 1, guarded: bool = True) -> bytes:
-        guard = self.guard if guarded else Guard(ZERO_ADDRESS, b"", 0, 0)
-        if kind is FundingKind.FLASH_SWAP:
-            funding, steps, profit_token = Funding(kind, self.net.addresses[POOL], self.usdc, self.cover, 0), [], self.weth
-        elif kind is FundingKind.FLASH_LOAN:
-            funding, steps, profit_token = Funding(kind, self.lender, self.usdc, self.cover, 0), [self.sale()], self.usdc
-        else:
-            funding, steps, profit_token = NO_FUNDING, [], self.weth
+        guard = self.guard if guarded else NO_GUARD
+        steps = self.liquidation() if kind is FundingKind.NONE else [self.funded(kind)]
+        profit_token = self.usdc if kind is FundingKind.FLASH_LOAN else self.weth
         tokens = [self.usdc if profit_token == self.weth else self.weth]
-        everything = [*self.liquidation(), *steps]
-        return codec.encode_execute(guard, funding, self.weth < self.usdc, everything, profit_token, min_profit, tokens)
+        return codec.encode_execute(guard, steps, profit_token, min_profit, tokens)
 
     async def send(self, kind: FundingKind, min_profit: int = 1, guarded: bool = True) -> Receipt:
         return await self.chain.send(OPERATOR, self.executor, self.calldata(kind, min_profit, guarded))

@@ -10,14 +10,14 @@ from hypothesis import strategies as st
 from keeper.devnet.rpc import RpcError
 from keeper.execution import executor as codec
 from keeper.types import ZERO_ADDRESS, Address, Step
-from tests.contracts.chain import BENEFICIARY, NO_FUNDING, NO_GUARD, OPERATOR, OWNER, STRANGER, Chain, abi_call
+from tests.contracts.chain import BENEFICIARY, NO_GUARD, OPERATOR, OWNER, STRANGER, Chain, abi_call
 
 ONE_SNAPSHOT = settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 addresses = st.binary(min_size=20, max_size=20).map(lambda raw: Address("0x" + raw.hex()))
 
 
 def collect(token: Address) -> bytes:
-    return codec.encode_execute(NO_GUARD, NO_FUNDING, False, [], token, 0, [])
+    return codec.encode_execute(NO_GUARD, [], token, 0, [])
 
 
 @ONE_SNAPSHOT
@@ -95,8 +95,6 @@ async def test_an_operator_cannot_collect_a_stray_balance_for_itself_by_any_argu
 ) -> None:
     """Forwarding knows one receiver. (A *step* can spend what is inside during its own transaction: hence nothing may rest inside.)"""
     await chain.send(OWNER, token, abi_call("mint(address,uint256)", executor, 77))
-    data = codec.encode_execute(
-        NO_GUARD, NO_FUNDING, False, [Step(token, abi_call("approve(address,uint256)", OPERATOR, 0))], token, 0, [token]
-    )
+    data = codec.encode_execute(NO_GUARD, [Step(token, abi_call("approve(address,uint256)", OPERATOR, 0))], token, 0, [token])
     assert (await chain.send(OPERATOR, executor, data)).ok
     assert (await chain.balance(token, OPERATOR), await chain.balance(token, BENEFICIARY)) == (0, 77)

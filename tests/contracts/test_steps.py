@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -11,8 +13,8 @@ from hypothesis import strategies as st
 
 from keeper.execution import executor as codec
 from keeper.execution.executor import encode_execute
-from keeper.types import ZERO_ADDRESS, Address, Guard, Step
-from tests.contracts.chain import BENEFICIARY, NO_FUNDING, NO_GUARD, OPERATOR, OWNER, STRANGER, Chain, abi_call, compiled, selector
+from keeper.types import ZERO_ADDRESS, Action, Address, Callback, Guard, Step
+from tests.contracts.chain import BENEFICIARY, NO_GUARD, OPERATOR, OWNER, STRANGER, Chain, abi_call, compiled, selector
 
 ANY_TARGET = Address("0x" + "ab" * 20)
 OTHER = Address("0x" + "cd" * 20)
@@ -30,8 +32,10 @@ def transfer(token: Address, to: Address, amount: int) -> Step:
     return Step(token, abi_call("transfer(address,uint256)", to, amount))
 
 
-def run(steps: list[Step], profit_token: Address, min_profit: int = 0, tokens: tuple[Address, ...] = (), guard: Guard = NO_GUARD) -> bytes:
-    return encode_execute(guard, NO_FUNDING, False, steps, profit_token, min_profit, tokens)
+def run(
+    actions: Sequence[Action], profit_token: Address, min_profit: int = 0, tokens: tuple[Address, ...] = (), guard: Guard = NO_GUARD
+) -> bytes:
+    return encode_execute(guard, actions, profit_token, min_profit, tokens)
 
 
 # --- guard --------------------------------------------------------------------------------------------------------
@@ -91,7 +95,7 @@ async def calls_made(chain: Chain, executor: Address, data: bytes, overrides: di
 
 @st.composite
 def patched_steps(draw: st.DrawFn) -> tuple[bytes, int, int]:
-    data = draw(st.binary(min_size=32, max_size=codec.MAX_STEP_DATA))
+    data = draw(st.binary(min_size=32, max_size=codec.MAX_PATCHED))
     return data, draw(st.integers(0, len(data) - 32)), draw(st.integers(0, 2**256 - 1))
 
 
@@ -103,38 +107,113 @@ async def test_the_own_balance_lands_at_any_offset_and_nothing_else_changes(
     data, offset, balance = case
     cell = codec.operator_slot(executor)  # the token's balances are its first mapping, as the executor's operators are
     overrides = {token: {"stateDiff": {cell: "0x" + balance.to_bytes(32).hex()}}}
-    call = encode_execute(NO_GUARD, NO_FUNDING, False, [Step(ANY_TARGET, data, token, offset)], OTHER, 0, [])
+    call = encode_execute(NO_GUARD, [Step(ANY_TARGET, data, token, offset)], OTHER, 0, [])
     seen = await calls_made(chain, executor, call, overrides | {OTHER: {"code": CONSTANT_ZERO}})
     assert seen == [data[:offset] + balance.to_bytes(32) + data[offset + 32 :]]
 
 
+def fits(payloads: list[bytes]) -> bool:
+    return sum(64 + len(payload) for payload in payloads) <= codec.MAX_STEPS_SIZE
+
+
 @settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(payloads=st.lists(st.binary(max_size=codec.MAX_STEP_DATA), max_size=codec.MAX_STEPS))
+@given(payloads=st.lists(st.binary(max_size=150) | st.binary(min_size=1400, max_size=1500), max_size=codec.MAX_STEPS).filter(fits))
 async def test_steps_run_in_order_with_their_data_untouched(chain: Chain, executor: Address, token: Address, payloads: list[bytes]) -> None:
     data = run([Step(ANY_TARGET, payload) for payload in payloads], token)
     assert await calls_made(chain, executor, data, {}) == payloads
 
 
-async def test_the_largest_call_the_codec_allows_is_accepted(chain: Chain, executor: Address, token: Address) -> None:
+@pytest.mark.parametrize("steps", [1, codec.MAX_STEPS])
+async def test_the_largest_call_the_codec_allows_is_accepted(chain: Chain, executor: Address, token: Address, steps: int) -> None:
     gauge = await chain.puppet()
     await chain.program(gauge, b"\xff" * 4, reply=bytes(32))
-    steps = [Step(ANY_TARGET, b"\xff" * codec.MAX_STEP_DATA)] * codec.MAX_STEPS
-    data = run(steps, token, 0, (token,) * codec.MAX_TOKENS, Guard(gauge, b"\xff" * codec.MAX_GUARD_DATA, 0, 1))
-    assert (await chain.send(OPERATOR, executor, data)).ok
+    payloads = [b"\xff" * (codec.MAX_STEPS_SIZE // steps - 64)] * steps
+    guard = Guard(gauge, b"\xff" * codec.MAX_QUESTION, 0, 1)
+    data = run([Step(ANY_TARGET, payload) for payload in payloads], token, 0, (token,) * codec.MAX_TOKENS, guard)
+    assert await calls_made(chain, executor, data, {}) == payloads
 
 
-@pytest.mark.parametrize("size", [(codec.MAX_STEPS + 1, 0), (1, codec.MAX_STEP_DATA + 1)])
-async def test_the_contract_refuses_what_the_codec_refuses(chain: Chain, executor: Address, token: Address, size: tuple[int, int]) -> None:
-    steps = encode(["(address,bytes,address,uint256)[]"], [[(ANY_TARGET, bytes(size[1]), ZERO_ADDRESS, 0)] * size[0]])
-    guard, funding = (ZERO_ADDRESS, b"", 0, 0), (0, ZERO_ADDRESS, ZERO_ADDRESS, 0, False)
-    data = codec.EXECUTE + encode(codec.EXECUTE_TYPES, [guard, funding, steps, token, 0, []])
-    assert await chain.revert(OPERATOR, executor, data) == b""
+def raw(token: Address, steps: bytes) -> bytes:
+    return codec.EXECUTE + encode(codec.EXECUTE_TYPES, [(ZERO_ADDRESS, b"", 0, 0, 0), steps, token, 0, []])
 
 
-async def test_an_unknown_kind_of_funding_is_refused(chain: Chain, executor: Address, token: Address) -> None:
-    funding = (4, ZERO_ADDRESS, ZERO_ADDRESS, 0, False)
-    data = codec.EXECUTE + encode(codec.EXECUTE_TYPES, [(ZERO_ADDRESS, b"", 0, 0), funding, codec.encode_steps([]), token, 0, []])
-    assert await chain.error(OPERATOR, executor, data) == "unknown funding"
+async def test_the_contract_refuses_what_the_codec_refuses(chain: Chain, executor: Address, token: Address) -> None:
+    step = codec.encode_steps([Step(ANY_TARGET, b"")])
+    assert await chain.error(OPERATOR, executor, raw(token, step * 17)) == "too many steps"
+    assert await chain.revert(OPERATOR, executor, raw(token, bytes(codec.MAX_STEPS_SIZE + 32))) == b""
+
+
+async def test_a_step_that_reaches_beyond_the_list_is_refused(chain: Chain, executor: Address, token: Address) -> None:
+    step = codec.encode_steps([Step(ANY_TARGET, bytes(64))])
+    assert await chain.revert(OPERATOR, executor, raw(token, step[:-1])) == b""
+
+
+async def test_inner_steps_longer_than_their_call_are_refused(chain: Chain, executor: Address, token: Address) -> None:
+    step = bytearray(codec.encode_steps([Step(ANY_TARGET, bytes(32), callback=Callback.PULL, owed=token)]))
+    step[3:5] = (65).to_bytes(2)
+    assert await chain.revert(OPERATOR, executor, raw(token, bytes(step))) == b""
+
+
+async def test_a_patch_beyond_its_call_is_refused(chain: Chain, executor: Address, token: Address) -> None:
+    step = bytearray(codec.encode_steps([Step(ANY_TARGET, bytes(64), token, 32)]))
+    step[1:3] = (33).to_bytes(2)
+    assert await chain.revert(OPERATOR, executor, raw(token, bytes(step))) == b""
+
+
+# --- optional steps -----------------------------------------------------------------------------------------------
+
+
+async def test_an_optional_step_may_fail_and_nothing_of_it_stays(chain: Chain, executor: Address, token: Address) -> None:
+    target = await chain.puppet()
+    await chain.program(target, selector("go()"), (token, abi_call("mint(address,uint256)", executor, 7)), fails=True)
+    steps = [mint(token, executor, 100), Step(target, selector("go()"), optional=True), mint(token, executor, 10)]
+    receipt = await chain.send(OPERATOR, executor, run(steps, token, 110))
+    assert codec.settled(receipt.logs, executor) == (token, 110)
+
+
+async def test_an_optional_step_that_works_counts(chain: Chain, executor: Address, token: Address) -> None:
+    receipt = await chain.send(OPERATOR, executor, run([replace(mint(token, executor, 100), optional=True)], token, 100))
+    assert codec.settled(receipt.logs, executor) == (token, 100)
+
+
+# --- checks among the steps ---------------------------------------------------------------------------------------
+
+
+async def test_a_check_sees_what_the_steps_before_it_did(chain: Chain, executor: Address, token: Address) -> None:
+    ask = abi_call("balanceOf(address)", executor)
+    check = Guard(token, ask, 0, below=11, least=10)
+    assert (await chain.send(OPERATOR, executor, run([mint(token, executor, 10), check, mint(token, executor, 1)], token, 11))).ok
+    assert await chain.error(OPERATOR, executor, run([check, mint(token, executor, 10)], token)) == "CheckFailed(0)"
+    assert await chain.error(OPERATOR, executor, run([mint(token, executor, 11), check], token)) == "CheckFailed(11)"
+
+
+signed, unsigned, small = st.integers(-(2**255), 2**255 - 1), st.integers(0, 2**256 - 1), st.integers(-3, 3)
+three_numbers = st.one_of([st.tuples(numbers, numbers, numbers) for numbers in (signed, unsigned, small)])
+
+
+@settings(max_examples=80, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(numbers=three_numbers, word=st.integers(0, codec.MAX_WORD))
+async def test_guard_and_check_hold_from_least_to_below_signed_or_not(
+    chain: Chain, executor: Address, token: Address, numbers: tuple[int, int, int], word: int
+) -> None:
+    found, (least, below) = numbers[0], sorted(numbers[1:])
+    code = "0x7f" + (found % 2**256).to_bytes(32).hex() + f"61{32 * word:04x}5261{32 * word + 32:04x}5ff3"  # answers with it at that word
+    places: dict[str, Any] = {ANY_TARGET: {"code": code}}
+    question = Guard(ANY_TARGET, b"", word, below, least)
+    for data, refusal in ((run([], token, guard=question), "Healthy"), (run([question], token), f"CheckFailed({found % 2**256})")):
+        if least <= found < below:
+            assert await chain.call(OPERATOR, executor, data, places) == b""
+        else:
+            assert codec.decode_error(await chain.revert(OPERATOR, executor, data, places)) == refusal
+
+
+async def test_a_check_cannot_change_anything(chain: Chain, executor: Address, token: Address) -> None:
+    check = Guard(token, abi_call("mint(address,uint256)", OPERATOR, 1), 0, 2**256 - 1)
+    assert await chain.revert(OPERATOR, executor, run([check], token)) == b""
+
+
+async def test_a_check_without_an_answer_stops_everything(chain: Chain, executor: Address, token: Address) -> None:
+    assert await chain.revert(OPERATOR, executor, run([Guard(ANY_TARGET, b"", 0, 2**256 - 1)], token)) == b""
 
 
 # --- profit -------------------------------------------------------------------------------------------------------

@@ -1,11 +1,9 @@
-"""Calls of the executor built from its published ABI alone, so that the judge shares no code with what it judges."""
+"""Calls of the executor built from its published ABI and the layout of steps its source describes, so that the judge shares no code with
+what it judges."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
-
-from eth_abi.abi import encode
 
 from keeper.contracts import load
 from keeper.devnet import Devnet
@@ -16,11 +14,10 @@ MAX = 2**256 - 1
 MIN_LIMIT, MAX_LIMIT = 4295128740, 1461446703485210103287273052203988822378723970341
 AMOUNT_OFFSET = 4 + 2 * 32  # of swap(recipient, zeroForOne, amountSpecified, …)
 NO_FUNDING, FLASH_LOAN, FLASH_SWAP = 0, 1, 2
-NO_GUARD = (ZERO_ADDRESS, b"", 0, 0)
+NO_GUARD = (ZERO_ADDRESS, b"", 0, 0, 0)
+PLAIN, PATCHED, PUSH, PULL = 0, 2, 8, 16
 
 EXECUTOR = Contract("executor", {"abi": list(load().abi), "bytecode": "0x" + load().bytecode.hex()})
-
-Step = tuple[Address, bytes, Address, int]
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,17 +59,29 @@ class Funding:
 
 def execute(net: Devnet, executor: Address, choice: Choice, funding: Funding, path: Path) -> bytes:
     """Everything is sold along `path`; no guard, no minimum. A flash swap takes the debt from the path's last pool."""
-    sold, profit, zero_for_one = path, choice.debt, False
+    sold, profit = path, choice.debt
     if funding.kind == FLASH_SWAP:
-        sold, profit, zero_for_one = path[:-1], path[-1].token_in, path[-1].zero_for_one
-    steps = [*_liquidation(net, choice), *(_sale(net, executor, hop) for hop in sold)]
+        sold, profit = path[:-1], path[-1].token_in
+    steps = b"".join((*_liquidation(net, choice), *(_sale(net, executor, hop) for hop in sold)))
+    if funding.kind == FLASH_LOAN:
+        loan = net.encode(f"{choice.market}.pool", "flashLoanSimple", executor, choice.debt, funding.amount, b"", 0)
+        steps = _step(PULL, funding.source, choice.debt, loan[:-32], inner=_padded(steps))
+    if funding.kind == FLASH_SWAP:
+        steps = _step(PUSH, funding.source, profit, _swap(net, executor, path[-1], -funding.amount), inner=_padded(steps))
     tokens = sorted({choice.debt, choice.collateral, *(hop.token_in for hop in path)} - {profit})
-    borrowed = (funding.kind, funding.source, choice.debt, funding.amount, zero_for_one)
-    return EXECUTOR.encode("execute", (NO_GUARD, borrowed, encode_steps(steps), profit, 0, tokens))
+    return EXECUTOR.encode("execute", (NO_GUARD, _padded(steps), profit, 0, tokens))
 
 
-def encode_steps(steps: Sequence[Step]) -> bytes:
-    return encode(["(address,bytes,address,uint256)[]"], [steps])
+def _step(flags: int, target: Address, token: Address, data: bytes, place: int = 0, inner: bytes | None = None) -> bytes:
+    """With `inner`: `data` is what stands before the length of these last bytes of its calldata."""
+    if inner is not None:
+        data += len(inner).to_bytes(32) + inner
+    sizes = (flags.to_bytes(1), place.to_bytes(2), len(inner or b"").to_bytes(2), len(data).to_bytes(2))
+    return b"".join((*sizes, bytes(5), bytes.fromhex(target[2:]), bytes(12), bytes.fromhex(token[2:]), data))
+
+
+def _padded(steps: bytes) -> bytes:
+    return steps + bytes(-len(steps) % 32)
 
 
 def liquidation(net: Devnet, choice: Choice) -> bytes:
@@ -84,17 +93,19 @@ def approval(net: Devnet, choice: Choice, amount: int = MAX) -> bytes:
     return net.encode("token.WETH", "approve", net.addresses[f"{choice.market}.pool"], amount)
 
 
-def _liquidation(net: Devnet, choice: Choice) -> list[Step]:
+def _liquidation(net: Devnet, choice: Choice) -> list[bytes]:
     return [
-        (choice.debt, approval(net, choice), ZERO_ADDRESS, 0),
-        (net.addresses[f"{choice.market}.pool"], liquidation(net, choice), ZERO_ADDRESS, 0),
-        (choice.debt, approval(net, choice, 0), ZERO_ADDRESS, 0),
+        _step(PLAIN, choice.debt, ZERO_ADDRESS, approval(net, choice)),
+        _step(PLAIN, net.addresses[f"{choice.market}.pool"], ZERO_ADDRESS, liquidation(net, choice)),
+        _step(PLAIN, choice.debt, ZERO_ADDRESS, approval(net, choice, 0)),
     ]
 
 
-def _sale(net: Devnet, executor: Address, hop: Hop) -> Step:
+def _sale(net: Devnet, executor: Address, hop: Hop) -> bytes:
     """Sells the executor's whole balance."""
+    return _step(PUSH | PATCHED, hop.pool, hop.token_in, _swap(net, executor, hop, 0), AMOUNT_OFFSET, b"")
+
+
+def _swap(net: Devnet, executor: Address, hop: Hop, amount: int) -> bytes:
     limit = MIN_LIMIT if hop.zero_for_one else MAX_LIMIT
-    payer = encode(["address"], [hop.token_in])
-    data = net.encode("pool.WETH-USDC-500", "swap", executor, hop.zero_for_one, 0, limit, payer)
-    return hop.pool, data, hop.token_in, AMOUNT_OFFSET
+    return net.encode("pool.WETH-USDC-500", "swap", executor, hop.zero_for_one, amount, limit, b"")[:-32]

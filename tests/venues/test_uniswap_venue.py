@@ -7,7 +7,7 @@ from eth_abi.abi import encode
 from eth_utils.crypto import keccak
 
 from keeper.errors import Skip
-from keeper.types import ZERO_ADDRESS, Address, Hop, LogFilter
+from keeper.types import ZERO_ADDRESS, Address, Callback, Hop, LogFilter
 from keeper.venues.uniswap_v3 import events
 from keeper.venues.uniswap_v3.pool import HIGHEST_PRICE, LOWEST_PRICE
 from keeper.venues.uniswap_v3.venue import SWAP_GAS
@@ -149,11 +149,22 @@ def test_the_call_is_the_abi_encoding_with_the_amount_where_the_step_says(token_
     pool = paper.pool(A, B, 3000, 0, FULL)
     hop = paper.venue.swap_in(paper.view, pool, token_in, 12345)
     step = paper.venue.encode(hop, EXECUTOR)
-    payer = encode(["address"], [token_in])
-    arguments = encode(["address", "bool", "int256", "uint160", "bytes"], [EXECUTOR, down, 12345, limit, payer])
-    assert (step.target, step.data) == (pool.address, keccak(text="swap(address,bool,int256,uint160,bytes)")[:4] + arguments)
-    assert step.amount_token == token_in
+    assert (step.target, step.data + bytes(32)) == (pool.address, swap_call(down, 12345, limit))
+    assert (step.amount_token, step.owed, step.callback) == (token_in, token_in, Callback.PUSH)
     assert int.from_bytes(step.data[step.amount_offset : step.amount_offset + 32], "big") == 12345
+
+
+@pytest.mark.parametrize(("token_in", "down", "limit"), [(A, True, LOWEST_PRICE), (B, False, HIGHEST_PRICE)])
+def test_a_flash_swap_asks_for_what_comes_out(token_in: Address, down: bool, limit: int) -> None:
+    paper = Paper([A, B])
+    pool = paper.pool(A, B, 3000, 0, FULL)
+    hop = paper.venue.swap_out(paper.view, pool, token_in, 12345)
+    assert paper.venue.encode_flash(hop, EXECUTOR) + bytes(32) == swap_call(down, -12345, limit)
+
+
+def swap_call(down: bool, amount: int, limit: int) -> bytes:
+    arguments = encode(["address", "bool", "int256", "uint160", "bytes"], [EXECUTOR, down, amount, limit, b""])
+    return keccak(text="swap(address,bool,int256,uint160,bytes)")[:4] + arguments
 
 
 def test_a_hop_from_elsewhere_is_taken_for_a_plain_swap() -> None:

@@ -211,6 +211,7 @@ def swap_call(world: World, swap: Swap) -> Call:
     """The pool call of a swap, as the executor would make it with that much of the token; or the same trade by its output."""
     hop, exact_in = swap
     step = world.venue.encode(hop, world.actor)
-    amount = hop.amount_in if exact_in else -hop.amount_out
     start, end = step.amount_offset, step.amount_offset + 32
-    return step.target, step.data[:start] + amount.to_bytes(32, "big", signed=True) + step.data[end:]
+    exact_input = step.data[:start] + hop.amount_in.to_bytes(32) + step.data[end:]
+    head = exact_input if exact_in else world.venue.encode_flash(hop, world.actor)
+    return step.target, head + (32).to_bytes(32) + int(hop.token_in, 16).to_bytes(32)

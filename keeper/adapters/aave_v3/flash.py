@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from keeper.adapters.aave_v3.cells import Cells, Deployment
+from keeper.adapters.aave_v3.codec import WORD, call_data, selector
 from keeper.adapters.aave_v3.interest import accrue, income
 from keeper.adapters.aave_v3.rules import index_with_premium
 from keeper.book.state import Overlay
@@ -10,6 +11,9 @@ from keeper.errors import Skip
 from keeper.fixedpoint import percent_mul_half_up, ray_div_half_up, ray_mul_half_up
 from keeper.ports import View
 from keeper.types import Address, Funding, FundingKind, Write
+
+FLASH_LOAN_SIMPLE = selector("flashLoanSimple(address,address,uint256,bytes,uint16)")
+NO_REFERRAL = 0
 
 
 def quote(deployment: Deployment, cells: Cells, view: View, token: Address, amount: int, at_s: int) -> Funding:
@@ -39,6 +43,11 @@ def after(deployment: Deployment, cells: Cells, view: View, funding: Funding, at
         _share(deployment, cells, state, reserve, funding.fee)
     state.write([(cells.asset, (funding.token, "cash"), cells.of_asset(view, funding.token, "cash") + funding.fee)])
     return state.writes()
+
+
+def encode(funding: Funding, executor: Address) -> bytes:
+    """`flashLoanSimple(receiver, asset, amount, params, referral)` up to the params, which are its last bytes."""
+    return call_data(FLASH_LOAN_SIMPLE, executor, funding.token, funding.amount, 5 * WORD, NO_REFERRAL)
 
 
 def _share(deployment: Deployment, cells: Cells, state: Overlay, reserve: int, premium: int) -> None:

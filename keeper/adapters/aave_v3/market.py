@@ -225,6 +225,9 @@ class AaveV3Market:
         """`view` includes the writes of the calls made with the loan."""
         return flash.after(self.deployment, self.cells, view, funding, at_s)
 
+    def encode_loan(self, funding: Funding, executor: Address) -> bytes:
+        return flash.encode(funding, executor)
+
     # --- parts
 
     def _account_data(self, account: Address) -> Read:

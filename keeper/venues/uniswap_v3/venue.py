@@ -8,7 +8,7 @@ from math import isqrt
 
 from keeper.errors import Skip
 from keeper.ports import Apply, View
-from keeper.types import Address, Hop, Log, LogFilter, PoolKey, PoolPrice, Read, Step, Write
+from keeper.types import Address, Callback, Hop, Log, LogFilter, PoolKey, PoolPrice, Read, Step, Write
 from keeper.venues.uniswap_v3 import events
 from keeper.venues.uniswap_v3.pool import HIGHEST_PRICE, LOWEST_PRICE, Walk, walk
 from keeper.venues.uniswap_v3.tables import TOKENS, Names, liquidity_writes
@@ -172,15 +172,21 @@ class UniswapV3Venue:
         return testimony(view, self._names, pool.address, at_s, window_s)
 
     def encode(self, hop: Hop, executor: Address) -> Step:
-        """swap(recipient, zeroForOne, amountSpecified, sqrtPriceLimitX96, data): data is the token the callback has to pay."""
-        down = hop.token_in == hop.pool.token0
-        limit = LOWEST_PRICE if down else HIGHEST_PRICE
-        words = (int(executor, 16), int(down), hop.amount_in, limit, 5 * 32, 32, int(hop.token_in, 16))
-        data = SWAP_SELECTOR + b"".join(word.to_bytes(32, "big") for word in words)
-        return Step(hop.pool.address, data, hop.token_in, AMOUNT_OFFSET)
+        data = _swap(hop, executor, hop.amount_in)
+        return Step(hop.pool.address, data, hop.token_in, AMOUNT_OFFSET, callback=Callback.PUSH, owed=hop.token_in)
+
+    def encode_flash(self, hop: Hop, executor: Address) -> bytes:
+        return _swap(hop, executor, -hop.amount_out)
 
     def gas(self, hop: Hop) -> int:
         """Gas of the pool's swap call; of one within a tick range if the hop is not this venue's own."""
         if not isinstance(hop, SwapHop):
             return SWAP_GAS
         return SWAP_GAS + CROSSING_GAS * hop.crossings + WORD_GAS * hop.words
+
+
+def _swap(hop: Hop, executor: Address, amount: int) -> bytes:
+    """swap(recipient, zeroForOne, amountSpecified, sqrtPriceLimitX96, data) up to its data. A negative amount is of what comes out."""
+    down = hop.token_in == hop.pool.token0
+    words = (int(executor, 16), int(down), amount % 2**256, LOWEST_PRICE if down else HIGHEST_PRICE, 5 * 32)
+    return SWAP_SELECTOR + b"".join(word.to_bytes(32) for word in words)

@@ -8,7 +8,7 @@ struct Call:
     data: Bytes[2048]
 
 struct Act:
-    calls: DynArray[Call, 3]
+    calls: DynArray[Call, 6]
     reply: Bytes[256]
     fails: bool
 
@@ -20,7 +20,7 @@ acts: HashMap[bytes4, Act]
 
 
 @external
-def program(selector: bytes4, calls: DynArray[Call, 3], reply: Bytes[256], fails: bool):
+def program(selector: bytes4, calls: DynArray[Call, 6], reply: Bytes[256], fails: bool):
     self.acts[selector] = Act(calls=calls, reply=reply, fails=fails)
 
 
