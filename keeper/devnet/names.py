@@ -46,6 +46,11 @@ _OTHERS = {
     "uniswap.router": "SwapRouter02",
     "uniswap.nfpm": "NonfungiblePositionManager",
 }
+_MORPHO = {"blue": "morpho:Morpho", "irm": "own:morpho_irm", "oracle": "own:morpho_oracle", "token": "own:hostile_token"}
+_HOSTILE = {
+    "morpho.irm.wild": "own:hostile_irm",
+    **dict.fromkeys(("morpho.oracle.liar", "morpho.oracle.mute", "morpho.oracle.toll", "morpho.oracle.frozen"), "own:hostile_oracle"),
+}
 
 
 def artifact_of(name: str) -> str:
@@ -55,6 +60,8 @@ def artifact_of(name: str) -> str:
     head, _, rest = name.partition(".")
     if head in MARKETS:
         return _MARKET[rest.partition(".")[0]][MARKETS.index(head) == 0]
+    if head == "morpho":
+        return _HOSTILE.get(name) or _MORPHO[rest.partition(".")[0]]
     return _OTHERS.get(name) or _OTHERS[head]
 
 

@@ -64,6 +64,7 @@ UNITS = {
             "solidity-utils/": "@bgd-labs/solidity-utils/src/",
         },
     ),
+    "morpho": Unit("@morpho-org/morpho-blue", "src", ("Morpho",), "solc-0.8.19", "paris"),
 }
 """By the family that artifacts are named by: "v36:PoolInstance"."""
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from keeper.devnet.artifacts import Artifacts
-from keeper.devnet.genesis import aave, dex
+from keeper.devnet.genesis import aave, dex, morpho
 from keeper.devnet.genesis.borrowers import Borrower, borrow, enter, population, supply
 from keeper.devnet.genesis.builder import Builder
 from keeper.devnet.genesis.tokens import BY_SYMBOL, WETH_SUPPLY_WEI, deploy_tokens, transmit_prices
@@ -38,8 +38,9 @@ async def build(rpc: Rpc, artifacts: Artifacts, accounts: int, seed: int) -> dic
     await builder.fund([DEPLOYER, TRADER], 2 * WETH_SUPPLY_WEI)
     await _deploy(builder, scale)
     await _lend(builder, scale)
-    borrowers = population(accounts, seed)
+    borrowers, isolated = population(accounts, seed), morpho.population(accounts, seed)
     await _borrow(builder, borrowers)
+    await _isolated(builder, isolated)
     for market in MARKETS:
         aave.tighten(builder, market)
         await aave.name_tokens(builder, market)
@@ -47,7 +48,8 @@ async def build(rpc: Rpc, artifacts: Artifacts, accounts: int, seed: int) -> dic
     await _settle(builder)
     entries = [{"address": b.address, "market": b.market, "archetype": b.archetype, "emode": b.emode} for b in borrowers]
     head = await rpc.request("eth_getBlockByNumber", "latest", False)
-    return {"head": head["hash"], "addresses": _public(builder), "borrowers": entries}
+    beside = {"isolated": morpho.entries(isolated)}
+    return {"head": head["hash"], "addresses": _public(builder), "borrowers": entries, **beside}
 
 
 async def _deploy(builder: Builder, scale: int) -> None:
@@ -62,6 +64,7 @@ async def _deploy(builder: Builder, scale: int) -> None:
     await builder.mine()
     dex.deploy_uniswap(builder)
     dex.add_liquidity(builder)
+    morpho.deploy(builder)
     await builder.mine()
 
 
@@ -75,6 +78,8 @@ async def _lend(builder: Builder, scale: int) -> None:
         for label, (_, shares) in LENDERS.items():
             for symbol, percent in shares.items():
                 borrow(builder, market, derived(label), symbol, _supply(symbol, scale) * percent // 100)
+    await builder.fund(morpho.funded(()), 10 * ETHER)
+    morpho.lend(builder, scale)
     await builder.mine()
     transmit_prices(builder, 2)
     await builder.mine(SEASON_S)
@@ -92,6 +97,15 @@ async def _borrow(builder: Builder, borrowers: Sequence[Borrower]) -> None:
         await builder.mine()
 
 
+async def _isolated(builder: Builder, borrowers: Sequence[morpho.Borrower]) -> None:
+    await builder.fund(morpho.funded(borrowers), 10 * ETHER)
+    morpho.borrow_hostile(builder)
+    for start in range(0, len(borrowers), CROWD):
+        morpho.borrow(builder, borrowers[start : start + CROWD])
+        await builder.mine()
+    morpho.turn_hostile(builder)
+
+
 async def _settle(builder: Builder) -> None:
     """Leave the chain as a user meets it: usual balances, gas limit and base fee, fresh prices."""
     await builder.fund(ACCOUNTS, PURSE_WEI)
@@ -106,5 +120,5 @@ async def _settle(builder: Builder) -> None:
 def _public(builder: Builder) -> dict[str, Address]:
     """Only what users name; the implementations behind proxies are nobody's business."""
     symbols = {f"lender.{label[-1]}": derived(label) for label in LENDERS}
-    heads = ("token", "feed", "aggregator", "pool", "uniswap", "treasury", *MARKETS)
+    heads = ("token", "feed", "aggregator", "pool", "uniswap", "treasury", "morpho", *MARKETS)
     return {n: a for n, a in builder.addresses.items() if n.partition(".")[0] in heads} | symbols
