@@ -58,6 +58,7 @@ class Devnet:
         self.pid = node.pid
         self.addresses = dict(saved.addresses)
         self.population: tuple[Borrower, ...] = saved.borrowers
+        self.vaults: tuple[Borrower, ...] = saved.vaults
         self.borrowers: tuple[Address, ...] = tuple(b.address for b in saved.borrowers)
         self.config = write_config(folder, self.rpc, self.ws, options.timestamp_step_s, self.addresses)
         self._artifacts = saved.artifacts

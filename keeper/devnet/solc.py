@@ -64,6 +64,17 @@ UNITS = {
             "solidity-utils/": "@bgd-labs/solidity-utils/src/",
         },
     ),
+    "yield": Unit(
+        "@yield-protocol/vault-v2",
+        "contracts",
+        (
+            *("Cauldron", "Ladle", "Witch", "Join", "FYToken"),
+            "oracles/chainlink/ChainlinkUSDMultiOracle",
+            "oracles/accumulator/AccumulatorMultiOracle",
+        ),
+        "solc-0.8.19",
+        "paris",
+    ),
 }
 """By the family that artifacts are named by: "v36:PoolInstance"."""
 

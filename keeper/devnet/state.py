@@ -30,11 +30,12 @@ class Saved:
     artifacts: Artifacts
     addresses: dict[str, Address]
     borrowers: tuple[Borrower, ...]
+    vaults: tuple[Borrower, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class Borrower:
-    """Whose position it is, in which market ("aave_v36", "aave_v302"), of what kind, and its eMode (0: none)."""
+    """Whose position it is, in which market ("aave_v36", "aave_v302", "yield"), of what kind, and its eMode (0: none)."""
 
     address: Address
     market: str
@@ -55,8 +56,8 @@ async def saved(accounts: int, seed: int, report: Report) -> Saved:
 
     folder = await cache.entry(f"chain-{_key(accounts, seed)}", build)
     manifest = orjson.loads((folder / "manifest.json").read_bytes())
-    borrowers = tuple(Borrower(**entry) for entry in manifest["borrowers"])
-    return Saved(binary, folder / "state.json", artifacts, manifest["addresses"], borrowers)
+    borrowers, vaults = (tuple(Borrower(**entry) for entry in manifest[name]) for name in ("borrowers", "vaults"))
+    return Saved(binary, folder / "state.json", artifacts, manifest["addresses"], borrowers, vaults)
 
 
 async def build_chain(binary: Path, artifacts: Artifacts, target: Path, accounts: int, seed: int) -> dict[str, Any]:
