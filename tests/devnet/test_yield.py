@@ -5,10 +5,10 @@ from __future__ import annotations
 from keeper.devnet import Devnet
 from keeper.devnet.genesis.tokens import BY_SYMBOL
 from keeper.devnet.genesis.yields import BASES, ILKS, KINDS, SERIES, TERMS, VAULTS, asset_id, series_id
-from keeper.devnet.names import derived
+from keeper.devnet.names import TRADER
 
 WAD = 10**18
-STARTER = derived("tests: starter")
+STARTER = TRADER
 
 
 def vault_ids(net: Devnet) -> list[bytes]:

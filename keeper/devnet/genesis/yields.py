@@ -228,5 +228,3 @@ def _vault(number: int, seed: int) -> Vault:
 
 def _draw(label: str, low: int, high: int) -> int:
     return low + int.from_bytes(keccak(text=label)) % (high - low + 1)
-
-
