@@ -36,6 +36,16 @@ _MARKET = {
     "vtoken": ("v302:VariableDebtToken", "v36:VariableDebtTokenInstance"),
     "stoken": ("v302:StableDebtToken", ""),
 }
+_YIELD = {
+    "cauldron": "Cauldron",
+    "ladle": "Ladle",
+    "witch": "Witch",
+    "join": "Join",
+    "fytoken": "FYToken",
+    "namer": "SafeERC20Namer",
+    "spot": "ChainlinkUSDMultiOracle",
+    "rate": "AccumulatorMultiOracle",
+}
 _OTHERS = {
     "token": "MintableERC20",
     "feed": "own:proxy",
@@ -62,6 +72,8 @@ def artifact_of(name: str) -> str:
         return _MARKET[rest.partition(".")[0]][MARKETS.index(head) == 0]
     if head == "morpho":
         return _HOSTILE.get(name) or _MORPHO[rest.partition(".")[0]]
+    if head == "yield":
+        return f"yield:{_YIELD[rest.partition('.')[0]]}"
     return _OTHERS.get(name) or _OTHERS[head]
 
 

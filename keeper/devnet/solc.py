@@ -65,6 +65,17 @@ UNITS = {
         },
     ),
     "morpho": Unit("@morpho-org/morpho-blue", "src", ("Morpho",), "solc-0.8.19", "paris"),
+    "yield": Unit(
+        "@yield-protocol/vault-v2",
+        "contracts",
+        (
+            *("Cauldron", "Ladle", "Witch", "Join", "FYToken"),
+            "oracles/chainlink/ChainlinkUSDMultiOracle",
+            "oracles/accumulator/AccumulatorMultiOracle",
+        ),
+        "solc-0.8.19",
+        "paris",
+    ),
 }
 """By the family that artifacts are named by: "v36:PoolInstance"."""
 

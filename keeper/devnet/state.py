@@ -20,6 +20,8 @@ from keeper.types import Address
 HERE = Path(__file__).parent
 SOURCES = ("anvil.py", "artifacts.py", "install.py", "names.py", "oracle.py", "rpc.py", "solc.py", "state.py", "uniswap.py")
 
+POPULATIONS = ("borrowers", "isolated", "vaults")
+
 
 @dataclass(frozen=True, slots=True)
 class Saved:
@@ -31,11 +33,12 @@ class Saved:
     addresses: dict[str, Address]
     borrowers: tuple[Borrower, ...]
     isolated: tuple[Borrower, ...]
+    vaults: tuple[Borrower, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class Borrower:
-    """Whose position it is, in which market ("aave_v36", "aave_v302", "morpho.WETH-USDC"), of what kind, and its eMode (0: none)."""
+    """Whose position it is, in which market ("aave_v36", "morpho.WETH-USDC", "yield"), of what kind, and its eMode (0: none)."""
 
     address: Address
     market: str
@@ -56,8 +59,8 @@ async def saved(accounts: int, seed: int, report: Report) -> Saved:
 
     folder = await cache.entry(f"chain-{_key(accounts, seed)}", build)
     manifest = orjson.loads((folder / "manifest.json").read_bytes())
-    borrowers, isolated = (tuple(Borrower(**entry) for entry in manifest[name]) for name in ("borrowers", "isolated"))
-    return Saved(binary, folder / "state.json", artifacts, manifest["addresses"], borrowers, isolated)
+    populations = (tuple(Borrower(**entry) for entry in manifest[name]) for name in POPULATIONS)
+    return Saved(binary, folder / "state.json", artifacts, manifest["addresses"], *populations)
 
 
 async def build_chain(binary: Path, artifacts: Artifacts, target: Path, accounts: int, seed: int) -> dict[str, Any]:

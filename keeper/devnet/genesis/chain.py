@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from keeper.devnet.artifacts import Artifacts
-from keeper.devnet.genesis import aave, dex, morpho
+from keeper.devnet.genesis import aave, dex, morpho, yields
 from keeper.devnet.genesis.borrowers import Borrower, borrow, enter, population, supply
 from keeper.devnet.genesis.builder import Builder
 from keeper.devnet.genesis.tokens import BY_SYMBOL, WETH_SUPPLY_WEI, deploy_tokens, transmit_prices
@@ -37,6 +37,7 @@ async def build(rpc: Rpc, artifacts: Artifacts, accounts: int, seed: int) -> dic
     scale = 1 + accounts // CROWD
     await builder.fund([DEPLOYER, TRADER], 2 * WETH_SUPPLY_WEI)
     await _deploy(builder, scale)
+    vaults = await yields.deploy(builder, seed)
     await _lend(builder, scale)
     borrowers, isolated = population(accounts, seed), morpho.population(accounts, seed)
     await _borrow(builder, borrowers)
@@ -48,7 +49,7 @@ async def build(rpc: Rpc, artifacts: Artifacts, accounts: int, seed: int) -> dic
     await _settle(builder)
     entries = [{"address": b.address, "market": b.market, "archetype": b.archetype, "emode": b.emode} for b in borrowers]
     head = await rpc.request("eth_getBlockByNumber", "latest", False)
-    beside = {"isolated": morpho.entries(isolated)}
+    beside = {"isolated": morpho.entries(isolated), "vaults": vaults}
     return {"head": head["hash"], "addresses": _public(builder), "borrowers": entries, **beside}
 
 
@@ -120,5 +121,5 @@ async def _settle(builder: Builder) -> None:
 def _public(builder: Builder) -> dict[str, Address]:
     """Only what users name; the implementations behind proxies are nobody's business."""
     symbols = {f"lender.{label[-1]}": derived(label) for label in LENDERS}
-    heads = ("token", "feed", "aggregator", "pool", "uniswap", "treasury", "morpho", *MARKETS)
+    heads = ("token", "feed", "aggregator", "pool", "uniswap", "treasury", "morpho", "yield", *MARKETS)
     return {n: a for n, a in builder.addresses.items() if n.partition(".")[0] in heads} | symbols
