@@ -18,6 +18,7 @@ Abi = list[dict[str, Any]]
 
 OWN = Path(__file__).with_name("contracts")
 CORE_V302 = "@aave/core-v3/artifacts/contracts"
+PERP = "@perp/curie-deployments/optimism/core/artifacts"
 PREBUILT = {
     "WETH9": f"{CORE_V302}/dependencies/weth/WETH9.sol",
     "MintableERC20": f"{CORE_V302}/mocks/tokens/MintableERC20.sol",
@@ -112,6 +113,8 @@ class Artifacts:
             return _json(OWN / f"{contract}.json")
         if family == "v302":
             return _json(self._modules / CORE_V302 / _v302_folder(contract) / f"{contract}.sol" / f"{contract}.json")
+        if family == "perp":
+            return _json(self._modules / _perp_folder(contract) / f"{contract}.sol" / f"{contract}.json")
         if family in self._units:
             if family not in self._compiled:
                 self._compiled[family] = _json(self._units[family])
@@ -137,6 +140,10 @@ def _type(item: Mapping[str, Any]) -> str:
     if kind.startswith("tuple"):
         return f"({','.join(_types(item['components']))}){kind.removeprefix('tuple')}"
     return kind
+
+
+def _perp_folder(contract: str) -> str:
+    return f"{PERP}/oracle-contracts/contracts" if "PriceFeed" in contract else f"{PERP}/contracts"
 
 
 @cache

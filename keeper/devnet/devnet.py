@@ -60,6 +60,7 @@ class Devnet:
         self.population: tuple[Borrower, ...] = saved.borrowers
         self.isolated: tuple[Borrower, ...] = saved.isolated
         self.vaults: tuple[Borrower, ...] = saved.vaults
+        self.traders: tuple[Borrower, ...] = saved.traders
         self.borrowers: tuple[Address, ...] = tuple(b.address for b in saved.borrowers)
         self.config = write_config(folder, self.rpc, self.ws, options.timestamp_step_s, self.addresses)
         self._artifacts = saved.artifacts

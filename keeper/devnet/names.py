@@ -46,6 +46,27 @@ _YIELD = {
     "spot": "ChainlinkUSDMultiOracle",
     "rate": "AccumulatorMultiOracle",
 }
+PERP_MARKETS = {"ETH": "WETH", "BTC": "WBTC"}
+"""Market → the token whose feed is its index."""
+
+_PERP = {
+    "factory": "UniswapV3Factory",
+    "pool": "UniswapV3Pool",
+    "quote": "perp:QuoteToken",
+    "base": "perp:BaseToken",
+    "feed": "perp:ChainlinkPriceFeedV3",
+    "dispatcher": "perp:PriceFeedDispatcher",
+    "config": "perp:ClearingHouseConfig",
+    "insurance_fund": "perp:InsuranceFund",
+    "market_registry": "perp:MarketRegistry",
+    "order_book": "perp:OrderBook",
+    "exchange": "perp:Exchange",
+    "account_balance": "perp:AccountBalance",
+    "vault": "perp:Vault",
+    "collateral_manager": "perp:CollateralManager",
+    "clearing_house": "perp:ClearingHouse",
+    "delegate_approval": "perp:DelegateApproval",
+}
 _OTHERS = {
     "token": "MintableERC20",
     "feed": "own:proxy",
@@ -72,6 +93,8 @@ def artifact_of(name: str) -> str:
         return _MARKET[rest.partition(".")[0]][MARKETS.index(head) == 0]
     if head == "morpho":
         return _HOSTILE.get(name) or _MORPHO[rest.partition(".")[0]]
+    if head == "perp":
+        return _PERP[rest.partition(".")[0]]
     if head == "yield":
         return f"yield:{_YIELD[rest.partition('.')[0]]}"
     return _OTHERS.get(name) or _OTHERS[head]
@@ -80,3 +103,7 @@ def artifact_of(name: str) -> str:
 def derived(label: str) -> Address:
     """An address nobody has a key of; the devnet impersonates it."""
     return Address("0x" + keccak(text=f"keeper devnet: {label}")[-20:].hex())
+
+
+PERP_ARBITRAGEUR = derived("perp arbitrageur")
+"""Keeps the perpetual markets where their indexes are."""

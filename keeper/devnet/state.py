@@ -20,7 +20,7 @@ from keeper.types import Address
 HERE = Path(__file__).parent
 SOURCES = ("anvil.py", "artifacts.py", "install.py", "names.py", "oracle.py", "rpc.py", "solc.py", "state.py", "uniswap.py")
 
-POPULATIONS = ("borrowers", "isolated", "vaults")
+POPULATIONS = ("borrowers", "isolated", "vaults", "traders")
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +34,7 @@ class Saved:
     borrowers: tuple[Borrower, ...]
     isolated: tuple[Borrower, ...]
     vaults: tuple[Borrower, ...]
+    traders: tuple[Borrower, ...]
 
 
 @dataclass(frozen=True, slots=True)

@@ -32,11 +32,13 @@ class Builder:
     _nonces: dict[Address, int] = field(default_factory=dict)
     _queue: list[tuple[str, dict[str, str]]] = field(default_factory=list)
 
-    def deploy(self, name: str, *args: Any, artifact: str = "", libraries: Mapping[str, Address] | None = None) -> Address:
+    def deploy(
+        self, name: str, *args: Any, artifact: str = "", libraries: Mapping[str, Address] | None = None, sender: Address = DEPLOYER
+    ) -> Address:
         """Queue a deployment; its address is known at once and named `name`."""
         contract = self.artifacts[artifact or artifact_of(name)]
-        nonce = self._queue_tx(DEPLOYER, None, contract.creation(args, libraries or {}), DEPLOY_GAS, 0, f"deploy {name}")
-        self.addresses[name] = created(DEPLOYER, nonce)
+        nonce = self._queue_tx(sender, None, contract.creation(args, libraries or {}), DEPLOY_GAS, 0, f"deploy {name}")
+        self.addresses[name] = created(sender, nonce)
         return self.addresses[name]
 
     def call(self, name: str, function: str, *args: Any, sender: Address = DEPLOYER, value: int = 0, gas: int = CALL_GAS) -> None:

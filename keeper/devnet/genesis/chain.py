@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from keeper.devnet.artifacts import Artifacts
-from keeper.devnet.genesis import aave, dex, morpho, yields
+from keeper.devnet.genesis import aave, dex, morpho, perp, yields
 from keeper.devnet.genesis.borrowers import Borrower, borrow, enter, population, supply
 from keeper.devnet.genesis.builder import Builder
 from keeper.devnet.genesis.tokens import BY_SYMBOL, WETH_SUPPLY_WEI, deploy_tokens, transmit_prices
@@ -40,8 +40,10 @@ async def build(rpc: Rpc, artifacts: Artifacts, accounts: int, seed: int) -> dic
     vaults = await yields.deploy(builder, seed)
     await _lend(builder, scale)
     borrowers, isolated = population(accounts, seed), morpho.population(accounts, seed)
+    traders = perp.population(accounts, seed)
     await _borrow(builder, borrowers)
     await _isolated(builder, isolated)
+    await _trade(builder, traders, scale)
     for market in MARKETS:
         aave.tighten(builder, market)
         await aave.name_tokens(builder, market)
@@ -49,7 +51,7 @@ async def build(rpc: Rpc, artifacts: Artifacts, accounts: int, seed: int) -> dic
     await _settle(builder)
     entries = [{"address": b.address, "market": b.market, "archetype": b.archetype, "emode": b.emode} for b in borrowers]
     head = await rpc.request("eth_getBlockByNumber", "latest", False)
-    beside = {"isolated": morpho.entries(isolated), "vaults": vaults}
+    beside = {"isolated": morpho.entries(isolated), "vaults": vaults, "traders": perp.entries(traders)}
     return {"head": head["hash"], "addresses": _public(builder), "borrowers": entries, **beside}
 
 
@@ -66,6 +68,8 @@ async def _deploy(builder: Builder, scale: int) -> None:
     dex.deploy_uniswap(builder)
     dex.add_liquidity(builder)
     morpho.deploy(builder)
+    await builder.fund([perp.QUOTE_OWNER], ETHER)
+    perp.deploy(builder)
     await builder.mine()
 
 
@@ -107,6 +111,16 @@ async def _isolated(builder: Builder, borrowers: Sequence[morpho.Borrower]) -> N
     morpho.turn_hostile(builder)
 
 
+async def _trade(builder: Builder, traders: Sequence[perp.Trader], scale: int) -> None:
+    await builder.fund(perp.funded(traders), 10 * ETHER)
+    perp.provide(builder, scale)
+    await builder.mine()
+    for start in range(0, len(traders), CROWD):
+        for trader in traders[start : start + CROWD]:
+            perp.trade(builder, trader)
+        await builder.mine()
+
+
 async def _settle(builder: Builder) -> None:
     """Leave the chain as a user meets it: usual balances, gas limit and base fee, fresh prices."""
     await builder.fund(ACCOUNTS, PURSE_WEI)
@@ -121,5 +135,5 @@ async def _settle(builder: Builder) -> None:
 def _public(builder: Builder) -> dict[str, Address]:
     """Only what users name; the implementations behind proxies are nobody's business."""
     symbols = {f"lender.{label[-1]}": derived(label) for label in LENDERS}
-    heads = ("token", "feed", "aggregator", "pool", "uniswap", "treasury", "morpho", "yield", *MARKETS)
+    heads = ("token", "feed", "aggregator", "pool", "uniswap", "treasury", "morpho", "yield", "perp", *MARKETS)
     return {n: a for n, a in builder.addresses.items() if n.partition(".")[0] in heads} | symbols
