@@ -72,7 +72,7 @@ class Devnet:
         self._next_block: asyncio.Future[int] = asyncio.get_running_loop().create_future()
         self._clock = asyncio.Lock()
         self._snapshots: dict[str, dict[str, Address]] = {}
-        self._prices = Prices(self)
+        self._prices = Prices(self, options.timestamp_step_s)
 
     @classmethod
     @contextlib.asynccontextmanager
@@ -198,6 +198,11 @@ class Devnet:
         """Put into the mempool what moves oracles and pools to these prices (USD, 8 decimals); the next block has them."""
         async with self._clock:  # never some of it in one block and the rest in the next
             await self._prices.move(prices)
+
+    async def arbitrage(self) -> None:
+        """Put into the mempool what moves markets that may not follow their oracle at once a step further towards it."""
+        async with self._clock:
+            await self._prices.arbitrage()
 
     async def set_answers(self, prices: Mapping[str, int]) -> None:
         """As `set_prices`, but the pools stay where they are: oracles that err."""

@@ -20,4 +20,5 @@ async def drive(net: Devnet, steps: Sequence[Mapping[str, int]], on_step: OnStep
         if on_step is not None:
             on_step(block, prices)
         for _ in range(quiet_blocks):
+            await net.arbitrage()
             await net.next_block()

@@ -8,8 +8,9 @@ from typing import Any, Protocol
 from keeper.devnet.artifacts import Contract
 from keeper.devnet.genesis.builder import transaction
 from keeper.devnet.genesis.tokens import BY_SYMBOL, MAX_ANSWER, MIN_ANSWER
-from keeper.devnet.names import DEPLOYER, TRADER, TRANSMITTER
+from keeper.devnet.names import DEPLOYER, PERP_ARBITRAGEUR, PERP_MARKETS, TRADER, TRANSMITTER
 from keeper.devnet.oracle import report
+from keeper.devnet.perp import Perpetuals
 from keeper.devnet.uniswap import POOLS, Pool, ordered, sqrt_price_x96
 from keeper.errors import KeeperError
 from keeper.types import Address
@@ -32,10 +33,12 @@ class Net(Protocol):
 
 
 class Prices:
-    """The oracles and pools of one devnet. Epochs only grow, also over reverts: aggregators refuse what is not newer."""
+    """The oracles and pools of one devnet, `step_s` between its blocks. Epochs only grow, also over reverts: aggregators refuse what is
+    not newer."""
 
-    def __init__(self, net: Net) -> None:
-        self._net = net
+    def __init__(self, net: Net, step_s: int) -> None:
+        self._net, self._step_s = net, step_s
+        self._perpetuals = Perpetuals(net)
         self._epoch = 100
 
     async def read(self, block: str) -> dict[str, int]:
@@ -46,10 +49,16 @@ class Prices:
         """Raises KeeperError for a token without a feed or a price the aggregators refuse."""
         _check(prices)
         head = await self._net.request("eth_getBlockByNumber", "latest", False)
-        current = await self.read("pending")
-        swaps = await self._swaps({**current, **prices})
+        wanted = {**await self.read("pending"), **prices}
+        swaps, trades = await self._swaps(wanted), await self._trades(wanted, int(head["timestamp"], 16))
         await self._send(TRANSMITTER, self._transmissions(prices, int(head["timestamp"], 16)))
         await self._send(TRADER, swaps)
+        await self._send(PERP_ARBITRAGEUR, trades)
+
+    async def arbitrage(self) -> None:
+        """Where one block's trades were not enough: a step further towards the prices as they are."""
+        head = await self._net.request("eth_getBlockByNumber", "latest", False)
+        await self._send(PERP_ARBITRAGEUR, await self._trades(await self.read("pending"), int(head["timestamp"], 16)))
 
     async def answer(self, prices: Mapping[str, int]) -> None:
         """See Devnet.set_answers."""
@@ -89,6 +98,10 @@ class Prices:
         slots = await self._views([(pool.name, "slot0") for pool in POOLS], "pending")
         moves = ((pool, slot[0], self._target(pool, prices)) for pool, slot in zip(POOLS, slots, strict=True))
         return [self._swap(pool, target < current, target) for pool, current, target in moves if target != current]
+
+    async def _trades(self, prices: Mapping[str, int], time_s: int) -> list[dict[str, str]]:
+        slots = await self._views([(f"perp.pool.{symbol}", "slot0") for symbol in PERP_MARKETS], "pending")
+        return self._perpetuals.trades(prices, slots, time_s + self._step_s)
 
     def _target(self, pool: Pool, prices: Mapping[str, int]) -> int:
         first, second = ordered(pool, self._tokens())

@@ -119,6 +119,8 @@ async def _trade(builder: Builder, traders: Sequence[perp.Trader], scale: int) -
         for trader in traders[start : start + CROWD]:
             perp.trade(builder, trader)
         await builder.mine()
+    await perp.settle(builder)
+    await builder.mine()
 
 
 async def _settle(builder: Builder) -> None:

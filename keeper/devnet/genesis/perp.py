@@ -31,6 +31,7 @@ COLLATERAL_RATIO, DISCOUNT = 700_000, 100_000
 MANAGER = (5, 750_000, 500_000, 2_000, 30_000, 10_000 * 10**6, 500 * 10**6)
 FUND_USD, ARBITRAGEUR_USD = 300_000, 8_000_000
 NEVER_S = 2**32
+ENOUGH = 10**12 * WAD
 SPACING = 60
 TRADE_GAS, MEMORY_GAS = 6_000_000, 12_000_000
 MAKER = derived("perp maker")
@@ -140,6 +141,14 @@ def trade(builder: Builder, trader: Trader) -> None:
             open_position(builder, trader.address, symbol, side, quote)
 
 
+async def settle(builder: Builder) -> None:
+    """The arbitrageur trades every market back to its index."""
+    for symbol in PERP_MARKETS:
+        current, target = (await builder.read(f"perp.pool.{symbol}", "slot0"))[0], _sqrt(symbol)
+        order = (builder.addresses[f"perp.base.{symbol}"], target < current, True, ENOUGH, 0, NEVER_S, target, bytes(32))
+        builder.call("perp.clearing_house", "openPosition", order, sender=PERP_ARBITRAGEUR, gas=TRADE_GAS)
+
+
 def deposit(builder: Builder, user: Address, symbol: str, amount: int) -> None:
     give(builder, symbol, user, amount)
     builder.call(f"token.{symbol}", "approve", builder.addresses["perp.vault"], MAX, sender=user)
@@ -204,6 +213,7 @@ def _list(builder: Builder, symbol: str, priced_as: str) -> None:
     """One market: feeds, the base token, its pool, its fees."""
     feed = builder.deploy(f"perp.feed.{symbol}", builder.addresses[f"feed.{priced_as}"], TIMEOUT_S, TWAP_S)
     dispatcher = builder.deploy(f"perp.dispatcher.{symbol}", feed)
+    builder.call(f"perp.dispatcher.{symbol}", "dispatchPrice", TWAP_S)  # a feed without an old observation has no average
     base = builder.deploy(f"perp.base.{symbol}")
     builder.call(f"perp.base.{symbol}", "initialize", f"v{symbol}", f"v{symbol}", dispatcher)
     _mint(builder, f"perp.base.{symbol}", builder.addresses["perp.clearing_house"])
