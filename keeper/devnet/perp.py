@@ -7,7 +7,7 @@ from math import isqrt, sqrt
 from typing import Any, Protocol
 
 from keeper.devnet.genesis.builder import transaction
-from keeper.devnet.genesis.perp import MAX_TICKS
+from keeper.devnet.genesis.perp import MAX_TICKS, WINDOW_S
 from keeper.devnet.names import PERP_ARBITRAGEUR, PERP_MARKETS
 from keeper.devnet.uniswap import tick_of
 from keeper.types import Address
@@ -16,9 +16,6 @@ WAD = 10**18
 ENOUGH = 10**6 * WAD  # of a base token; more than any market can take: the trade ends at its price limit
 NEVER_S = 2**32
 TRADE_GAS = 4_000_000
-WINDOW_S = 15
-"""Within so long the exchange lets its price cross `MAX_TICKS` and no more."""
-
 MARGIN_TICKS = 10
 """Left of those, for a price between two ticks."""
 

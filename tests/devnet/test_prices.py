@@ -10,7 +10,7 @@ from eth_abi.abi import encode
 from keeper.devnet import Devnet, DevnetOptions
 from keeper.devnet.driver import drive
 from keeper.devnet.genesis.tokens import BY_SYMBOL, MAX_ANSWER
-from keeper.devnet.names import ACCOUNTS, TRADER, TRANSMITTER
+from keeper.devnet.names import ACCOUNTS, PERP_ARBITRAGEUR, TRADER, TRANSMITTER
 from keeper.devnet.oracle import CONFIG_DIGEST, REPORT, report
 from keeper.devnet.uniswap import POOLS, ordered, sqrt_price_x96
 from keeper.errors import KeeperError
@@ -45,7 +45,7 @@ async def test_two_moves_in_one_block_end_at_the_second(net: Devnet) -> None:
     assert await net.prices() == expected
     await _assert_pools_stand_at(net, expected)
     receipts = await net.request("eth_getBlockReceipts", hex(block))
-    assert {receipt["status"] for receipt in receipts} == {"0x1"}
+    assert {receipt["status"] for receipt in receipts if receipt["from"] != PERP_ARBITRAGEUR} == {"0x1"}  # his exchange may refuse
 
 
 async def test_a_moved_pool_has_crossed_ticks(net: Devnet) -> None:

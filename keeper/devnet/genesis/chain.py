@@ -115,12 +115,12 @@ async def _trade(builder: Builder, traders: Sequence[perp.Trader], scale: int) -
     await builder.fund(perp.funded(traders), 10 * ETHER)
     perp.provide(builder, scale)
     await builder.mine()
-    for start in range(0, len(traders), CROWD):
-        for trader in traders[start : start + CROWD]:
+    for start in range(0, len(traders), perp.CROWD):
+        for trader in traders[start : start + perp.CROWD]:
             perp.trade(builder, trader)
-        await builder.mine()
-    await perp.settle(builder)
-    await builder.mine()
+        await builder.mine(perp.WINDOW_S)
+        await perp.settle(builder)
+        await builder.mine(perp.WINDOW_S)
 
 
 async def _settle(builder: Builder) -> None:

@@ -66,6 +66,8 @@ ARCHETYPES = (
     Archetype("safe", (("ETH", 1),), (5_000, 50_000), (8_000, 12_000)),
 )
 LEAST_TRADERS, SHARE = 10, 4
+CROWD, WINDOW_S = 20, 15
+"""So many trade in one window of the exchange, which bounds how far its price may go."""
 
 
 @dataclass(frozen=True, slots=True)
