@@ -92,7 +92,7 @@ async def test_half_of_a_position_is_liquidatable_then_all_of_it(net: Devnet) ->
     base = net.addresses["perp.base.ETH"]
     account = next(trader.address for trader in net.traders if trader.archetype == "long")
     shares = []
-    for percent in (96, 97, 96):
+    for percent in (94, 96, 96):
         await fall(net, [percent])
         held = (await net.read("perp.account_balance", "getTotalPositionSize", account, base))[0]
         due = (await net.read("perp.account_balance", "getLiquidatablePositionSize", account, base, (await margin(net, account))[0]))[0]
@@ -110,7 +110,7 @@ async def test_whoever_liquidates_takes_the_position_over(net: Devnet) -> None:
     await net.call(keeper, "perp.vault", "deposit", usdc, margin_usdc)
     with reverting("CH_EAV"):
         await net.call(keeper, "perp.clearing_house", "liquidate(address,address,int256)", account, base, 0)
-    await fall(net, [94, 94])
+    await fall(net, [94, 94, 94])
     held = (await net.read("perp.account_balance", "getTotalPositionSize", account, base))[0]
     await net.call(keeper, "perp.clearing_house", "liquidate(address,address,int256)", account, base, 0)
     assert (await net.read("perp.account_balance", "getTotalPositionSize", keeper, base))[0] == held

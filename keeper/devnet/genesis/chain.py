@@ -38,7 +38,7 @@ async def build(rpc: Rpc, artifacts: Artifacts, accounts: int, seed: int) -> dic
     await builder.fund([DEPLOYER, TRADER], 2 * WETH_SUPPLY_WEI)
     await _deploy(builder, scale)
     vaults = await yields.deploy(builder, seed)
-    await _lend(builder, scale)
+    await _lend(builder, scale, accounts)
     borrowers, isolated = population(accounts, seed), morpho.population(accounts, seed)
     traders = perp.population(accounts, seed)
     await _borrow(builder, borrowers)
@@ -73,7 +73,7 @@ async def _deploy(builder: Builder, scale: int) -> None:
     await builder.mine()
 
 
-async def _lend(builder: Builder, scale: int) -> None:
+async def _lend(builder: Builder, scale: int, accounts: int) -> None:
     """Deep lenders supply, borrow some of each other's, and a season passes: indexes are no longer one."""
     await builder.fund([derived(label) for label in LENDERS], 10 * ETHER)
     for market in MARKETS:
@@ -84,7 +84,7 @@ async def _lend(builder: Builder, scale: int) -> None:
             for symbol, percent in shares.items():
                 borrow(builder, market, derived(label), symbol, _supply(symbol, scale) * percent // 100)
     await builder.fund(morpho.funded(()), 10 * ETHER)
-    morpho.lend(builder, scale)
+    morpho.lend(builder, accounts)
     await builder.mine()
     transmit_prices(builder, 2)
     await builder.mine(SEASON_S)

@@ -123,8 +123,9 @@ def deploy(builder: Builder) -> None:
         _create(builder, market)
 
 
-def lend(builder: Builder, scale: int) -> None:
+def lend(builder: Builder, accounts: int) -> None:
     """The lender supplies every market; a whale borrows most of it, so that rates have something to adapt to."""
+    scale = 1 + _count(accounts) // len(ARCHETYPES)
     for market in (*MARKETS, *HOSTILE):
         supplied = amount(market.loan, market.usd * scale)
         _hand(builder, market.loan, LENDER, supplied)
@@ -137,8 +138,7 @@ def lend(builder: Builder, scale: int) -> None:
 
 def population(accounts: int, seed: int) -> list[Borrower]:
     """The borrowers of a seed, beside the `accounts` of other markets: archetypes in turn."""
-    count = max(accounts // SHARE, min(accounts, LEAST_BORROWERS))
-    return [_borrower(i, seed) for i in range(count)]
+    return [_borrower(i, seed) for i in range(_count(accounts))]
 
 
 def borrow(builder: Builder, borrowers: Sequence[Borrower]) -> None:
@@ -247,6 +247,10 @@ def _usd(symbol: str) -> int:
 
 def _unit(symbol: str) -> int:
     return WAD if symbol in TOKENS else BY_SYMBOL[symbol].unit
+
+
+def _count(accounts: int) -> int:
+    return max(accounts // SHARE, min(accounts, LEAST_BORROWERS))
 
 
 def _borrower(index: int, seed: int) -> Borrower:

@@ -52,7 +52,7 @@ class Archetype:
     range_ticks: int = 0
 
 
-EDGE = (65_000, 92_000)
+EDGE = (62_000, 86_000)
 ARCHETYPES = (
     Archetype("long", (("ETH", 1),), (4_000, 60_000), EDGE),
     Archetype("short", (("ETH", -1),), (4_000, 60_000), EDGE),
@@ -62,11 +62,11 @@ ARCHETYPES = (
     Archetype("maker", (("ETH", 0),), (20_000, 50_000), (60_000, 80_000), range_ticks=1_200),
     Archetype("calm long", (("ETH", 1),), (5_000, 50_000), (25_000, 45_000)),
     Archetype("dust", (("BTC", 1),), (40, 90), EDGE),
-    Archetype("bad debt to be", (("BTC", 1),), (20_000, 40_000), (93_000, 96_000)),
+    Archetype("bad debt to be", (("BTC", 1),), (20_000, 40_000), (86_000, 90_000)),
     Archetype("safe", (("ETH", 1),), (5_000, 50_000), (8_000, 12_000)),
 )
 LEAST_TRADERS, SHARE = 10, 4
-CROWD, WINDOW_S = 20, 15
+CROWD, WINDOW_S = 10, 15
 """So many trade in one window of the exchange, which bounds how far its price may go."""
 
 
@@ -148,7 +148,8 @@ async def settle(builder: Builder) -> None:
     for symbol in PERP_MARKETS:
         current, target = (await builder.read(f"perp.pool.{symbol}", "slot0"))[0], _sqrt(symbol)
         order = (builder.addresses[f"perp.base.{symbol}"], target < current, True, ENOUGH, 0, NEVER_S, target, bytes(32))
-        builder.call("perp.clearing_house", "openPosition", order, sender=PERP_ARBITRAGEUR, gas=TRADE_GAS)
+        if tick_of(current) != tick_of(target):
+            builder.call("perp.clearing_house", "openPosition", order, sender=PERP_ARBITRAGEUR, gas=TRADE_GAS)
 
 
 def deposit(builder: Builder, user: Address, symbol: str, amount: int) -> None:
