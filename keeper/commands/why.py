@@ -24,6 +24,13 @@ Row = dict[str, Any]
 
 NO_POSITION = "no position"
 
+WAYS = {
+    FundingKind.NONE: "without a loan",
+    FundingKind.CALLBACK: "out of the proceeds",
+    FundingKind.FLASH_LOAN: "by flash loan",
+    FundingKind.FLASH_SWAP: "by flash swap",
+}
+
 
 async def why(settings: Settings, address: Address, market: str | None = None) -> AsyncIterator[Row]:
     """Rows of kind "health", "leg", "liquidation_price", "greek", "hazard", "now" and "decision", per market that knows the account."""
@@ -147,8 +154,7 @@ def _now(chain: Chain, market: Market, health: Health) -> Row:
         f"{decimal(amount, legs[token].decimals, 6)} {legs[token].symbol}"
         for amount, token in ((best.repaid, best.plan.debt_token), (best.seized, best.plan.collateral_token))
     )
-    way = {FundingKind.FLASH_LOAN: "by flash loan", FundingKind.FLASH_SWAP: "by flash swap", FundingKind.NONE: "without a loan"}
-    text = f"would repay {repaid} for {seized} {way[best.plan.funding.kind]}, netting {decimal(net_wei, 18, 6)} eth after gas"
+    text = f"would repay {repaid} for {seized} {WAYS[best.plan.funding.kind]}, netting {decimal(net_wei, 18, 6)} eth after gas"
     text += f"; and again, {more} more" if more else ""
     return {"decision": "liquidate", "reason": "", "net_eth_wei": net_wei, "text": text}
 

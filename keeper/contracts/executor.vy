@@ -58,12 +58,13 @@ PATCHED: constant(uint256) = 2 << 248  # the 32 bytes at `place` of its data bec
 CHECK: constant(uint256) = 4 << 248  # it changes nothing: the 32 bytes at `place` of the reply must be in bounds
 PUSH: constant(uint256) = 8 << 248
 PULL: constant(uint256) = 16 << 248
+AWAITS: constant(uint256) = PUSH | PULL
 
 MAX_STEPS: constant(uint256) = 16  # of each list
 MAX_STEPS_SIZE: constant(uint256) = 4096
 MAX_PATCHED: constant(uint256) = 420
 MAX_QUESTION: constant(uint256) = 132
-MAX_REPLY: constant(uint256) = 512
+MAX_REPLY: constant(uint256) = 512  # of what a call returns, or reverts with, no more is read
 MAX_TOKENS: constant(uint256) = 6
 MAX_MEMBERS: constant(uint256) = 8
 MAX_CALL: constant(uint256) = MAX_STEPS_SIZE + 900
@@ -240,7 +241,7 @@ def _run(steps: Bytes[MAX_STEPS_SIZE]):
         else:
             if head & PATCHED != 0:
                 data = self._patched(head, argument, convert(data, Bytes[MAX_PATCHED]))
-            if head & (PUSH | PULL) != 0:
+            if head & AWAITS != 0:
                 inner: uint256 = head >> 216 & U16
                 self._await(head, argument, keccak256(slice(data, size - inner, inner)))
             ok: bool = False
@@ -253,7 +254,7 @@ def _run(steps: Bytes[MAX_STEPS_SIZE]):
 @internal
 def _await(head: uint256, token: uint256, steps_hash: bytes32):
     self.owed = convert(token, address)
-    self.ticket = self._ticket(head & (PUSH | PULL), self._target(head), steps_hash)
+    self.ticket = self._ticket(head & AWAITS, self._target(head), steps_hash)
 
 
 @internal
@@ -262,10 +263,11 @@ def _conclude(head: uint256, token: uint256, ok: bool, reply: Bytes[MAX_REPLY]):
         if head & OPTIONAL == 0:
             raw_revert(reply)
         self.ticket = empty(bytes32)
-    if self.ticket != empty(bytes32):
-        raw_revert(method_id("NoCallback()"))
-    if head & PULL != 0:
-        self._disallow(convert(token, address), self._target(head))
+    elif head & AWAITS != 0:
+        if self.ticket != empty(bytes32):
+            raw_revert(method_id("NoCallback()"))
+        if head & PULL != 0:
+            self._disallow(convert(token, address), self._target(head))
 
 
 @internal

@@ -150,6 +150,23 @@ async def test_a_lender_cannot_change_the_steps_nor_how_it_is_paid(chain: Chain,
 
 
 @EVERY_WAY
+@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(forged=st.binary(max_size=400), place=st.integers(0, 191), bits=st.integers(0, 255), amount=st.integers(0, 2**255 - 1))
+async def test_whatever_a_lender_hands_back_only_our_own_steps_are_run(
+    chain: Chain, executor: Address, token: Address, way: Way, forged: bytes, place: int, bits: int, amount: int
+) -> None:
+    """Anything at all, and our steps with some bits turned over."""
+    inner = [mint(token, executor, 5)]
+    right = encode_steps(inner)
+    turned = right[:place] + bytes([right[place % len(right)] ^ bits]) + right[place + 1 :]
+    calls = [(executor, way.answer(executor, token, amount, steps)) for steps in (forged, turned) if steps != right]
+    puppet = await lender(chain, way, *calls, (executor, way.answer(executor, token, 0, right)))
+    receipt = await chain.send(OPERATOR, executor, run([way.step(puppet, executor, token, inner)], token))
+    assert tried(receipt)[:-1] == [REFUSED] * len(calls)
+    assert (went(receipt)[-1], profit(receipt.logs, executor)) == (True, 5)
+
+
+@EVERY_WAY
 async def test_a_lender_that_calls_back_with_other_steps_only_undoes_everything(
     chain: Chain, executor: Address, token: Address, way: Way
 ) -> None:
