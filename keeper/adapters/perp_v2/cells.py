@@ -16,8 +16,8 @@ token: (token, field): ratio, discount, moved (feed): collaterals
 threshold: (account): white-listed debt threshold + 1; stranger: (account): has to do with a book or token that discovery did not find
 balance, owed: (account): settlement token, and realised PnL not in it yet; zigzag
 size, notional, growth: (number, account): of the taker, and the funding growth settled at; zigzag
-orders: (number, account): how many; held: (account): how many collaterals
-range: (number, index, account): an order's ticks, packed; collateral: (token, "amount", account)
+orders: (number, account): how many; range: (number, index, account): an order's ticks, packed
+collateral: (which, account): amount of a collateral, by its place in `Deployment.collaterals`
 order: (number, range, field, account): liquidity, base, quote (debts), fee, g, below, gd (growths when last settled)
 """
 
@@ -120,15 +120,14 @@ class Cells:
     def __init__(self, deployment: Deployment) -> None:
         self._deployment = deployment
         shared = ("config", "pool", "seen", "tick", "word", "feed", "quoted", "token", "threshold", "stranger", "order")
-        for_columns = ("balance", "owed", "held", "size", "notional", "growth", "orders", "range", "collateral")
+        for_columns = ("balance", "owed", "size", "notional", "growth", "orders", "range", "collateral")
         table = {short: f"{deployment.name}/{short}" for short in (*shared, *for_columns)}
         self.config, self.pool, self.seen, self.tick, self.word = (table[short] for short in shared[:5])
         self.feed, self.quoted, self.token, self.threshold, self.stranger, self.order = (table[short] for short in shared[5:])
-        self.balance, self.owed, self.held, self.size, self.notional, self.growth = (table[short] for short in for_columns[:6])
-        self.orders, self.range, self.collateral = (table[short] for short in for_columns[6:])
+        self.balance, self.owed, self.size, self.notional, self.growth = (table[short] for short in for_columns[:5])
+        self.orders, self.range, self.collateral = (table[short] for short in for_columns[5:])
         self.columns: tuple[str, ...] = tuple(table[short] for short in for_columns)
-        """Keys of the last two are of no shape that a column has: accounts with orders or collaterals, of several rows or within bounds,
-        are looked at one by one."""
+        """Keys of `range` are of no shape that a column has: accounts with orders, whose rows hold within bounds, are looked at alone."""
         self.own = frozenset({*self.columns, self.order, self.threshold, self.stranger})
         """Tables of which a cell changes the rows of the account in its key."""
 
@@ -176,14 +175,12 @@ class Cells:
 
     def held_by(self, view: View, account: Address) -> list[tuple[Collateral, int]]:
         """(collateral, amount)"""
-        if not view.get(self.held, (account,)):
-            return []
-        amounts = [(held, view.get(self.collateral, (held.token, "amount", account))) for held in self._deployment.collaterals]
-        return [(held, amount) for held, amount in amounts if amount]
+        amounts = sorted((int(key[0]), view.get(self.collateral, key)) for key in view.keys_of(self.collateral, account))
+        return [(self._deployment.collaterals[which], amount) for which, amount in amounts]
 
     def accounts(self, view: View) -> Iterator[Address]:
         """Those with a position, an order or a collateral."""
         found: dict[Address, None] = {}
-        for table in (self.size, self.notional, self.orders, self.held):
+        for table in (self.size, self.notional, self.orders, self.collateral):
             found |= dict.fromkeys(view.accounts(table))
         return iter(found)

@@ -8,12 +8,13 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from keeper.adapters.perp_v2.cells import BookInfo, Collateral, Deployment, Feed
-from keeper.adapters.perp_v2.codec import call_data, reply_address, reply_text, reply_word, selector, topic, topic_address
 from keeper.adapters.perp_v2.codec import address_word as address_at
+from keeper.adapters.perp_v2.codec import call_data, reply_address, reply_text, reply_word, selector, topic, topic_address
 from keeper.adapters.perp_v2.market import ADAPTER, PerpV2Market
 from keeper.errors import ConfigError
+from keeper.options import NO_OPTIONS, Options
 from keeper.ports import Market, Reader
-from keeper.types import Address, Log, LogFilter, Read
+from keeper.types import ZERO_ADDRESS, Address, Log, LogFilter, Read
 
 OWNED = topic("OwnershipTransferred(address,address)")
 POOL_ADDED = topic("PoolAdded(address,uint24,address)")
@@ -45,14 +46,18 @@ COLLATERAL_CONFIG = {
 LATEST_SPOT_WINDOW_S = 15
 """From the version on that has no partial close, the mark's spot term is averaged over it."""
 
+NO_FEED = Feed(ZERO_ADDRESS, ZERO_ADDRESS, 0)
+"""The settlement token is what everything is valued in."""
+
 
 class PerpV2:
     """The adapter registered as "perp-v2"."""
 
     name = ADAPTER
 
-    async def open(self, reader: Reader, name: str, address: Address, first_block: int | None) -> Market:
+    async def open(self, reader: Reader, name: str, address: Address, first_block: int | None, options: Options = NO_OPTIONS) -> Market:
         """Raises ConfigError when `address` is no ClearingHouse of a known version; Transient when the node is away."""
+        options.finish()
         return PerpV2Market(await _Discovery(reader, address).deployment(name, first_block))
 
 
@@ -76,7 +81,7 @@ class _Discovery:
         return Deployment(
             name=name,
             clearing_house=self._address,
-            settlement=await self._token(await self._address_of(parts["vault"], "getSettlementToken()"), Feed(self._address, self._address, 0)),
+            settlement=await self._token(await self._address_of(parts["vault"], "getSettlementToken()"), NO_FEED),
             first_block=min(log.block_number for log in born) if first_block is None else first_block,
             known_block=head.number,
             spot_window_s=spot_window_s,
@@ -103,7 +108,8 @@ class _Discovery:
         config, manager = parts["config"], parts["collateral_manager"]
         found = {field: await self._word(config, call) for field, call in CONFIG.items()}
         found |= {field: await self._word(manager, call) for field, call in COLLATERAL_CONFIG.items()}
-        marks, partial = await self._reader.calls([Read(config, selector(call)) for call in ("getMarkPriceConfig()", "getPartialCloseRatio()")])
+        reads = [Read(config, selector(call)) for call in ("getMarkPriceConfig()", "getPartialCloseRatio()")]
+        marks, partial = await self._reader.calls(reads)
         windows = reply_word(marks), reply_word(marks, 1)
         if windows[0] is None or windows[1] is None:
             raise ConfigError(f"{self._address} is of a version that is not known: it has no getMarkPriceConfig()")

@@ -31,7 +31,7 @@ class Events:
         self.deployment, self.cells = deployment, cells
         self._numbers = {book.base: number for number, book in enumerate(deployment.books)}
         self._pools = {book.pool: number for number, book in enumerate(deployment.books)}
-        self._collaterals = {held.token for held in deployment.collaterals}
+        self._collaterals = {held.token: which for which, held in enumerate(deployment.collaterals)}
 
     # --- clearing house and account balance
 
@@ -103,10 +103,8 @@ class Events:
             return [cells.add(view, cells.balance, change, account)]
         if token not in self._collaterals:
             return self._stranger(account)
-        key, held = (token, "amount", account), view.get(cells.held, (account,))
-        before = view.get(cells.collateral, key)
-        held += (before + change > 0) - (before > 0)
-        return [(cells.collateral, key, before + change), (cells.held, (account,), held)]
+        key = (self._collaterals[token], account)
+        return [(cells.collateral, key, view.get(cells.collateral, key) + change)]
 
     def paused(self, log: Log, view: View, *, of: str, on: bool) -> list[Write]:
         return [(self.cells.config, (of,), int(on))]

@@ -79,6 +79,11 @@ def sqrt_mean(cells: Cells, view: View, number: int, at_s: int, window_s: int) -
     return sqrt_ratio_at_tick(divide_truncated(spent, window_s))
 
 
+def forgotten(cells: Cells, number: int, last: int) -> list[Write]:
+    """As if the tick had never moved: the last observation is as old as can be."""
+    return [(cells.seen, (number, last), _packed(Seen(1, 0)))]
+
+
 def following(cells: Cells, view: View, number: int, at_s: int, window_s: int) -> int | None:
     """When the window's start next meets an observation, from where on its mean moves at another pace; None: never again."""
     after = cells.of_book(view, number, "seen_next")

@@ -108,14 +108,14 @@ def rows(deployment: Deployment, cells: Cells, view: View, account: Address) -> 
     if view.get(cells.stranger, (account,)):
         return ()
     positions = settled_positions(deployment, cells, view, account)
-    found = triggers(deployment, cells, view, account) if positions or view.get(cells.held, (account,)) else ()
+    found = triggers(deployment, cells, view, account) if positions or cells.held_by(view, account) else ()
     return tuple(_row(deployment, cells, view, account, positions, trigger) for trigger in found)
 
 
 def triggers(deployment: Deployment, cells: Cells, view: View, account: Address) -> tuple[Trigger, ...]:
     mm = cells.setting(view, "mm")
     margin = Trigger(mm, 1.0, floored=deployment.scale)
-    if not view.get(cells.held, (account,)):
+    if not cells.held_by(view, account):
         return (margin,)
     spare = (threshold(cells, view, account) + 1) * deployment.scale
     share = cells.setting(view, "debt_ratio") / RATIO
@@ -161,6 +161,14 @@ def _row(deployment: Deployment, cells: Cells, view: View, account: Address, pos
 
 def _lowered(weight: float) -> float:
     return weight * (1 - SLACK) if weight > 0 else weight * (1 + SLACK)
+
+
+def token_of(deployment: Deployment, factor: Factor) -> Address | None:
+    """A book's base token, or the collateral."""
+    kind, number = factor[1], int(factor[2])
+    if kind == PRICE:
+        return deployment.collaterals[number].token
+    return None if kind == ONE else deployment.books[number].base
 
 
 def family(deployment: Deployment, factor: Factor) -> str:
