@@ -13,7 +13,8 @@ from keeper.adapters.perp_v2.cells import OPEN, Collateral, Deployment
 from keeper.adapters.perp_v2.moment import Moment
 from keeper.adapters.perp_v2.rounding import RATIO, WAD, mul_div_truncated, mul_ratio
 from keeper.adapters.perp_v2.rows import threshold
-from keeper.adapters.perp_v2.taking import DUST, Floor
+from keeper.adapters.perp_v2.settling import DUST
+from keeper.adapters.perp_v2.taking import Floor
 from keeper.book.state import Overlay
 from keeper.errors import Skip
 from keeper.types import Address, Deal, Fill, Pair, Write
@@ -209,12 +210,12 @@ def discounted(moment: Moment, held: Collateral) -> int:
 
 def collateral_for(moment: Moment, held: Collateral, repaid: int) -> int:
     unit: int = 10 ** (held.decimals + held.feed.decimals)
-    return repaid * unit // (discounted(moment, held) * 10**moment.deployment.settlement.decimals)
+    return int(repaid * unit // (discounted(moment, held) * 10**moment.deployment.settlement.decimals))
 
 
 def repaid_for(moment: Moment, held: Collateral, amount: int) -> int:
     unit: int = 10 ** (held.decimals + held.feed.decimals)
-    return -(-amount * discounted(moment, held) * 10**moment.deployment.settlement.decimals // unit)
+    return int(-(-amount * discounted(moment, held) * 10**moment.deployment.settlement.decimals // unit))
 
 
 def buy_collateral(moment: Moment, deal: Deal, cover: int) -> Fill:
