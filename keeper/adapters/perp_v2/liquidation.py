@@ -196,10 +196,10 @@ def most_collateral(moment: Moment, found: Account, held: Collateral) -> int:
 
 
 def most_repaid(moment: Moment, found: Account) -> int:
-    """In the settlement token: all of a small debt, else a share of it, with the fund's fee on top."""
+    """With 18 decimals: all of a small debt, else a share of it, with the fund's fee on top."""
     cells, view = moment.cells, moment.view
-    debt = max(-(found.settlement // found.scale), mul_ratio(found.borrowed, cells.setting(view, "im")) // found.scale, 0)
-    share = cells.setting(view, "liquidation_ratio") if debt > cells.setting(view, "dust") else RATIO
+    debt = max(-(found.settlement + found.unrealized), mul_ratio(found.borrowed, cells.setting(view, "im")), 0)
+    share = cells.setting(view, "liquidation_ratio") if debt > cells.setting(view, "dust") * found.scale else RATIO
     return mul_ratio(debt, share) * RATIO // (RATIO - cells.setting(view, "fund_fee"))
 
 
@@ -209,13 +209,14 @@ def discounted(moment: Moment, held: Collateral) -> int:
 
 
 def collateral_for(moment: Moment, held: Collateral, repaid: int) -> int:
+    """`repaid` with 18 decimals."""
     unit: int = 10 ** (held.decimals + held.feed.decimals)
-    return int(repaid * unit // (discounted(moment, held) * 10**moment.deployment.settlement.decimals))
+    return -(-repaid * unit // (discounted(moment, held) * WAD))
 
 
 def repaid_for(moment: Moment, held: Collateral, amount: int) -> int:
     unit: int = 10 ** (held.decimals + held.feed.decimals)
-    return int(-(-amount * discounted(moment, held) * 10**moment.deployment.settlement.decimals // unit))
+    return int(amount * discounted(moment, held) * 10**moment.deployment.settlement.decimals // unit)
 
 
 def buy_collateral(moment: Moment, deal: Deal, cover: int) -> Fill:
