@@ -4,7 +4,7 @@ pool of its own; they are numbered in the order they were added.
 Table: key: value (what is set by events over a default is stored as value + 1).
 
 config: (field): settings + 1; clearing_paused, vault_paused, fund_cash (settlement token in the fund's wallet)
-pool: (number, field): exchange, insurance, spread (ratios), max_ticks (all + 1), price (√ X96), tick, liquidity, first_trade, swaps,
+pool: (number, field): exchange, insurance (ratios), max_ticks (all + 1), price (√ X96), tick, liquidity, first_trade, swaps,
     fee_growth (X128), g, gd (X96), settled (s), window_tick, window_at (s), status, paused_at, paused_price, closed_price, moved (feed),
     seen_first, seen_oldest, seen_next, slot, room, room_next (of its oracle), owed_fee, owed_liquidity (+ 1, of a swap's last step)
 seen: (number, index): an observation of the pool's oracle, packed

@@ -14,7 +14,7 @@ from keeper.adapters.perp_v2.cells import Cells, Deployment, ticks_of
 from keeper.adapters.perp_v2.growth import Growth
 from keeper.adapters.perp_v2.moment import Moment
 from keeper.adapters.perp_v2.pool import Pool, Step, liquidity_moved
-from keeper.adapters.perp_v2.rounding import RATIO, WAD, mul_div_truncated, mul_ratio_up, price_wad
+from keeper.adapters.perp_v2.rounding import RATIO, WAD, mul_div_truncated, mul_ratio_up
 from keeper.book.state import Overlay
 from keeper.concentrated import amount0_down, amount0_up, amount1_down, amount1_up, sqrt_ratio_at_tick
 from keeper.errors import Skip
@@ -111,7 +111,7 @@ class Floor:
     # --- the pool
 
     def trade(self, number: int, size: int) -> Traded:
-        """Sell (`size` < 0) or buy exactly that much base. Raises Skip: "illiquid", "tick_limit", "price_band"."""
+        """Sell (`size` < 0) or buy exactly that much base. Raises Skip: "illiquid", "tick_limit"."""
         down, amount, cells = size < 0, abs(size), self.cells
         fee_ratio, exchange_ratio = (cells.book_setting(self.state, number, field) for field in ("fee", "exchange"))
         book = self.deployment.books[number]
@@ -131,16 +131,11 @@ class Floor:
         return Traded(base, quote - sum(fees), sum(mul_ratio_up(fee, insurance) for fee in fees))
 
     def _check(self, number: int, steps: list[Step]) -> None:
-        """The contract closes only a part, or reverts, where the price would leave its bounds."""
+        """The contract closes only a part where the price would move too far within a window."""
         cells, state = self.cells, self.state
         most, anchor = cells.book_setting(state, number, "max_ticks"), cells.of_book(state, number, "window_tick")
         if abs(steps[-1].part.tick - anchor) > most:
             raise Skip("tick_limit", f"the exit moves the price by more than {most} ticks at once")
-        spread = cells.book_setting(state, number, "spread")
-        mean = mark.index_price(self.deployment, cells, state, number, self.at_s, cells.setting(state, "twap_window_s"))
-        before, after = (abs(price_wad(price) - mean) * RATIO // mean for price in (steps[0].part.start, steps[-1].part.end))
-        if spread and after > spread >= before:
-            raise Skip("price_band", "the exit takes the pool's price too far from the index")
 
     def _swapped(self, number: int, steps: list[Step], base_in: int, quote: int, fee: int) -> None:
         cells, state, last = self.cells, self.state, steps[-1].part
