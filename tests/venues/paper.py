@@ -7,9 +7,9 @@ from collections.abc import Sequence
 from eth_abi.abi import encode
 
 from keeper.book.state import Tables
+from keeper.concentrated import sqrt_ratio_at_tick
 from keeper.types import Address, Hash, Log, PoolKey
 from keeper.venues.uniswap_v3 import UniswapV3Venue, events
-from keeper.venues.uniswap_v3.math import sqrt_ratio_at_tick
 from keeper.venues.uniswap_v3.tables import TOKENS
 
 FACTORY = Address("0x" + "fa" * 20)

@@ -10,9 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from keeper.book.state import Tables
+from keeper.concentrated import MAX_TICK, sqrt_ratio_at_tick
 from keeper.devnet.rpc import RpcError
 from keeper.types import Address, PoolKey
-from keeper.venues.uniswap_v3.math import MAX_TICK, sqrt_ratio_at_tick
 from keeper.venues.uniswap_v3.tables import Names
 from keeper.venues.uniswap_v3.twap import MEMORY_S, NEAR_TICKS, cumulative, mean_tick, ticked
 from tests.venues.world import Call, World, calldata, swap_call

@@ -10,13 +10,13 @@ from eth_abi.abi import decode
 from eth_utils.crypto import keccak
 
 from keeper.book.state import Overlay
+from keeper.concentrated import MAX_SQRT_RATIO, MAX_TICK, MIN_SQRT_RATIO, MIN_TICK, sqrt_ratio_at_tick, tick_at_sqrt_ratio
 from keeper.devnet.names import DEPLOYER
 from keeper.devnet.rpc import RpcError
 from keeper.errors import Skip
 from keeper.types import Address, PoolKey
 from keeper.venues.uniswap_v3 import SwapHop
 from keeper.venues.uniswap_v3.events import INITIALIZE, SWAP
-from keeper.venues.uniswap_v3.math import MAX_SQRT_RATIO, MAX_TICK, MIN_SQRT_RATIO, MIN_TICK, sqrt_ratio_at_tick, tick_at_sqrt_ratio
 from keeper.venues.uniswap_v3.pool import HIGHEST_PRICE, LOWEST_PRICE
 from tests.venues.world import ACT_GAS, SPACINGS, STRANGER, Call, Swap, World, calldata, calldata_of_act, swap_call
 

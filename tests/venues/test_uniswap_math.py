@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from keeper.venues.uniswap_v3 import math as m
+from keeper import concentrated as m
 
 ticks = st.integers(m.MIN_TICK, m.MAX_TICK)
 inner_ticks = st.integers(m.MIN_TICK + 1, m.MAX_TICK - 1)

@@ -13,12 +13,12 @@ from eth_abi.abi import encode
 from eth_utils.crypto import keccak
 
 from keeper.book.state import Overlay
+from keeper.concentrated import MAX_TICK, sqrt_ratio_at_tick
 from keeper.devnet import Devnet
 from keeper.errors import Skip
 from keeper.ports import Reader
 from keeper.types import Address, LogFilter, PoolKey, Write
 from keeper.venues.uniswap_v3 import SwapHop, UniswapV3Venue
-from keeper.venues.uniswap_v3.math import MAX_TICK, sqrt_ratio_at_tick
 from keeper.venues.uniswap_v3.tables import TOKENS
 
 Call = tuple[Address, bytes]

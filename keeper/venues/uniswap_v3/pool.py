@@ -7,9 +7,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from keeper.ports import View
-from keeper.types import Address
-from keeper.venues.uniswap_v3.math import (
+from keeper.concentrated import (
     MAX_SQRT_RATIO,
     MAX_TICK,
     MIN_SQRT_RATIO,
@@ -19,6 +17,8 @@ from keeper.venues.uniswap_v3.math import (
     step_out,
     tick_at_sqrt_ratio,
 )
+from keeper.ports import View
+from keeper.types import Address
 from keeper.venues.uniswap_v3.tables import WORD_BITS, Names
 
 LOWEST_PRICE = MIN_SQRT_RATIO + 1

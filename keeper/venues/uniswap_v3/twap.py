@@ -9,9 +9,9 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+from keeper.concentrated import MAX_TICK, MIN_TICK, amount0_down, amount1_down, sqrt_ratio_at_tick
 from keeper.ports import View
 from keeper.types import Address, PoolPrice, Write
-from keeper.venues.uniswap_v3.math import MAX_TICK, MIN_TICK, amount0_down, amount1_down, sqrt_ratio_at_tick
 from keeper.venues.uniswap_v3.pool import Ticks
 from keeper.venues.uniswap_v3.tables import Names
 

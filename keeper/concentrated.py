@@ -1,4 +1,5 @@
-"""Uniswap v3's fixed-point arithmetic on plain integers, rounding as the pool rounds.
+"""Concentrated liquidity's fixed-point arithmetic (Uniswap v3) on plain integers, rounding as the pool rounds: venues price swaps with
+it, and markets whose positions live on such a pool price them.
 
 Prices are square roots of token1/token0 with 96 fractional bits (`_x96` throughout, so not in the names); a tick is log base 1.0001 of
 the price. Sources: the v3 white paper §6, and the pool itself, against which the tests compare every number.

@@ -1,0 +1,66 @@
+"""What no event tells, read at every head: the aggregators behind proxies and their answers, the fund's wallet, prices of stopped books.
+
+Each question is one `Ask`: the call and what its reply writes. `reads` and `absorb` walk the same list, so replies find their question.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+
+from keeper.adapters.perp_v2.cells import OPEN, Cells, Deployment, Feed
+from keeper.adapters.perp_v2.codec import call_data, reply_address, reply_word, selector
+from keeper.ports import View
+from keeper.types import Read, Write
+
+AGGREGATOR = selector("aggregator()")
+LATEST_ROUND = selector("latestRoundData()")
+BALANCE_OF = selector("balanceOf(address)")
+STOPPED = {"paused_price": selector("getPausedIndexPrice()"), "closed_price": selector("getClosedPrice()")}
+
+
+@dataclass(frozen=True, slots=True)
+class Ask:
+    read: Read
+    answer: Callable[[bytes | None], list[Write]]
+
+
+def reads(deployment: Deployment, cells: Cells, view: View) -> tuple[Read, ...]:
+    return tuple(ask.read for ask in _asks(deployment, cells, view))
+
+
+def absorb(deployment: Deployment, cells: Cells, replies: Sequence[bytes | None], view: View) -> list[Write]:
+    """Replies in the order of `reads` on the same view."""
+    asks = list(_asks(deployment, cells, view))
+    return [write for ask, reply in zip(asks, replies, strict=True) for write in ask.answer(reply)]
+
+
+def _asks(deployment: Deployment, cells: Cells, view: View) -> Iterator[Ask]:
+    fund = call_data(BALANCE_OF, deployment.insurance_fund)
+    yield Ask(Read(deployment.settlement.token, fund), lambda reply: [(cells.config, ("fund_cash",), reply_word(reply) or 0)])
+    for feed in deployment.feeds.values():
+        yield Ask(Read(feed.proxy, AGGREGATOR), _aggregator(cells, feed))
+        yield Ask(Read(feed.proxy, LATEST_ROUND), _answer(cells, feed))
+    for number, book in enumerate(deployment.books):
+        if cells.of_book(view, number, "status") != OPEN:
+            yield from (Ask(Read(book.base, call), _price(cells, number, field)) for field, call in STOPPED.items())
+
+
+def _aggregator(cells: Cells, feed: Feed) -> Callable[[bytes | None], list[Write]]:
+    """A proxy without `aggregator()` speaks for itself."""
+    return lambda reply: [(cells.feed, (feed.address, "aggregator"), int(reply_address(reply) or feed.proxy, 16))]
+
+
+def _answer(cells: Cells, feed: Feed) -> Callable[[bytes | None], list[Write]]:
+    def answer(reply: bytes | None) -> list[Write]:
+        price, at_s = reply_word(reply, 1), reply_word(reply, 3)
+        if price is None or at_s is None:
+            return []
+        fields = {"answer": price if not price >> 255 else 0, "answer_at": at_s}
+        return [(cells.feed, (feed.address, field), value) for field, value in fields.items()]
+
+    return answer
+
+
+def _price(cells: Cells, number: int, field: str) -> Callable[[bytes | None], list[Write]]:
+    return lambda reply: [(cells.pool, (number, field), reply_word(reply) or 0)]
