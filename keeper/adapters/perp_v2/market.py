@@ -53,6 +53,7 @@ class PerpV2Market:
     """One ClearingHouse and all its books."""
 
     adapter = ADAPTER
+    debt_decides = False
 
     def __init__(self, deployment: Deployment) -> None:
         self.name = deployment.name
