@@ -20,10 +20,10 @@ def calldata(prediction: Prediction, predictor: Predictor, executor: Address) ->
     plan = prediction.plan
     market = predictor.markets[plan.market]
     sold = prediction.hops[:-1] if plan.funding.kind is FundingKind.FLASH_SWAP else prediction.hops
-    steps: list[Step] = [*market.encode(prediction.fill), *(predictor.router.encode(hop, executor) for hop in sold)]
+    steps: list[Step] = [*market.encode(prediction.fill, executor), *(predictor.router.encode(hop, executor) for hop in sold)]
     touched = {plan.debt_token, plan.collateral_token} | {hop.token_in for hop in prediction.hops}
     return encode_execute(
-        market.guard(plan.account),
+        market.guard(plan),
         plan.funding,
         _zero_for_one(prediction),
         steps,
