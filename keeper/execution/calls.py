@@ -22,7 +22,7 @@ def calldata(prediction: Prediction, predictor: Predictor, executor: Address) ->
     market = predictor.markets[plan.market]
     touched = {plan.debt_token, plan.collateral_token} | {hop.token_in for hop in prediction.hops}
     return encode_execute(
-        market.guard(plan.account),
+        market.guard(plan),
         _actions(prediction, predictor, market, executor),
         plan.profit_token,
         floor_of(prediction),
@@ -33,7 +33,7 @@ def calldata(prediction: Prediction, predictor: Predictor, executor: Address) ->
 def _actions(prediction: Prediction, predictor: Predictor, market: Market, executor: Address) -> tuple[Action, ...]:
     """Whoever pays first carries the rest in his callback."""
     funding, hops = prediction.plan.funding, prediction.hops
-    deal, sales = market.encode(prediction.fill), tuple(predictor.router.encode(hop, executor) for hop in hops)
+    deal, sales = market.encode(prediction.fill, executor), tuple(predictor.router.encode(hop, executor) for hop in hops)
     if funding.kind is FundingKind.FLASH_SWAP:
         head, inner = predictor.router.encode_flash(hops[-1], executor), (*deal, *sales[:-1])
         return (Step(funding.source, head, callback=Callback.PUSH, owed=hops[-1].token_in, inner=inner),)

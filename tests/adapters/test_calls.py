@@ -7,15 +7,17 @@ import pytest
 from keeper.adapters.aave_v3.codec import topic, word
 from keeper.adapters.aave_v3.errors import BY_SELECTOR, CODES
 from keeper.adapters.aave_v3.versions import V3_6
+from keeper.devnet.names import derived
 from keeper.devnet.rpc import RpcError
 from keeper.errors import Skip
 from keeper.fixedpoint import MAX_UINT256
-from keeper.types import Fill, FundingKind, Read
+from keeper.types import Fill, FundingKind, Pair, Read
 from tests.adapters import truth
 from tests.adapters.conftest import Follow
 from tests.adapters.synthetic import ACCOUNT, asset, market_of
 from tests.adapters.world import LIQUIDATOR
 
+EXECUTOR = derived("tests: executor")
 MARKETS = pytest.mark.parametrize("name", ["aave_v302", "aave_v36"])
 FLASH_LOAN = topic("FlashLoan(address,address,address,uint256,uint8,uint256,uint16)")
 
@@ -26,7 +28,7 @@ async def test_the_steps_are_approve_liquidate_and_withdraw_the_approval(follow:
     net, pool = followed.net, followed.net.addresses[f"{name}.pool"]
     debt, collateral = net.addresses["token.USDC"], net.addresses["token.WETH"]
     fill = Fill(ACCOUNT, debt, collateral, 1000, 900, 900, 5, 1, False, (), 1000)
-    approve, liquidate, withdraw = followed.market.encode(fill)
+    approve, liquidate, withdraw = followed.market.encode(fill, EXECUTOR)
     assert (approve.target, approve.data) == (debt, net.encode("token.USDC", "approve", pool, 1000))
     assert (liquidate.target, liquidate.data) == (
         pool,
@@ -39,7 +41,7 @@ async def test_the_steps_are_approve_liquidate_and_withdraw_the_approval(follow:
 async def test_the_guard_reads_the_health_factor(follow: Follow, name: str) -> None:
     followed = await follow(name)
     account = followed.users[0]
-    guard = followed.market.guard(account)
+    guard = followed.market.guard(Pair(account, asset(0), asset(1), ()))
     (reply,) = await followed.reader.calls([Read(guard.target, guard.data)])
     assert reply is not None
     head = await followed.reader.head()

@@ -208,7 +208,9 @@ async def _liquidate(run: Run) -> None:
     """One planned liquidation per market, alone in its block: amounts and the whole state it leaves."""
     plans = {name: fill for name in MARKETS if (fill := await _plan(run, name)) is not None}
     before = {name: truth.copy(run.indexers[name].tables) for name in plans}
-    actions = [Action(LIQUIDATOR, step.target, step.data) for name in plans for step in run.market(name).encode(plans[name])[1:2]]
+    actions = [
+        Action(LIQUIDATOR, step.target, step.data) for name in plans for step in run.market(name).encode(plans[name], LIQUIDATOR)[1:2]
+    ]
     receipts = await run.mine(actions, 12)
     for (name, fill), receipt in zip(plans.items(), receipts, strict=True):
         assert _moved(receipt) == (fill.repaid, fill.seized)

@@ -170,7 +170,7 @@ class AaveV3Market:
             self._agreed = found, (debt_token, collateral_token), terms
         return self._agreed[2]
 
-    def encode(self, fill: Fill) -> tuple[Step, ...]:
+    def encode(self, fill: Fill, executor: Address) -> tuple[Step, ...]:
         """Approve the cover, liquidate, withdraw what is left of the approval: tokens like USDT refuse to change one that is not 0."""
         pool = self.deployment.pool
         call = call_data(LIQUIDATION_CALL, fill.collateral_token, fill.debt_token, fill.account, fill.cover, 0)
@@ -180,8 +180,8 @@ class AaveV3Market:
             Step(fill.debt_token, call_data(APPROVE, pool, 0)),
         )
 
-    def guard(self, account: Address) -> Guard:
-        read = self._account_data(account)
+    def guard(self, deal: Deal) -> Guard:
+        read = self._account_data(deal.account)
         return Guard(read.target, read.data, HEALTH_WORD, 10**18)
 
     def gas(self, fill: Fill) -> int:

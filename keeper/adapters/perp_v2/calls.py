@@ -5,13 +5,14 @@ from __future__ import annotations
 from keeper.adapters.perp_v2.cells import Cells, Deployment, unzigzag
 from keeper.adapters.perp_v2.codec import call_data, selector
 from keeper.adapters.perp_v2.liquidation import COLLATERAL
-from keeper.types import Fill, Step
+from keeper.types import Action, Address, Fill, Guard, Step
 
 APPROVE = selector("approve(address,uint256)")
 DEPOSIT = selector("deposit(address,uint256)")
 WITHDRAW_ALL = selector("withdrawAll(address)")
 CANCEL = selector("cancelAllExcessOrders(address,address)")
 LIQUIDATE = selector("liquidate(address,address,int256)")
+POSITION_SIZE = selector("getTotalPositionSize(address,address)")
 CLOSE = selector("closePosition((address,uint160,uint256,uint256,bytes32))")
 LIQUIDATE_COLLATERAL = selector("liquidateCollateral(address,address,uint256,bool)")
 NO_DEADLINE = 2**256 - 1
@@ -19,8 +20,8 @@ NO_DEADLINE = 2**256 - 1
 TAKE_OVER_GAS, CANCEL_GAS, COLLATERAL_GAS = 2_700_000, 700_000, 750_000
 
 
-def encode(deployment: Deployment, cells: Cells, fill: Fill) -> tuple[Step, ...]:
-    """No allowance is left."""
+def encode(deployment: Deployment, cells: Cells, fill: Fill, executor: Address) -> tuple[Action, ...]:
+    """No allowance is left, nor a part of the position: the contract may close less than all of it without a word."""
     settlement, vault = deployment.settlement.token, deployment.vault
     approve, forbid = (Step(settlement, call_data(APPROVE, vault, amount)) for amount in (fill.funds, 0))
     if fill.kind == COLLATERAL:
@@ -34,6 +35,7 @@ def encode(deployment: Deployment, cells: Cells, fill: Fill) -> tuple[Step, ...]
         Step(vault, call_data(DEPOSIT, settlement, fill.funds)),
         Step(house, call_data(LIQUIDATE, fill.account, fill.target, _argument(deployment, cells, fill))),
         Step(house, call_data(CLOSE, fill.target, 0, 0, NO_DEADLINE, 0)),
+        Guard(deployment.account_balance, call_data(POSITION_SIZE, executor, fill.target), word=0, below=1),
         Step(vault, call_data(WITHDRAW_ALL, settlement)),
         forbid,
     )

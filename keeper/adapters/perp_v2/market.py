@@ -20,6 +20,8 @@ from keeper.adapters.perp_v2.rounding import RATIO
 from keeper.errors import Skip
 from keeper.ports import Apply, ColumnView, View
 from keeper.types import (
+    ZERO_ADDRESS,
+    Action,
     Address,
     Audit,
     Cell,
@@ -37,7 +39,6 @@ from keeper.types import (
     Read,
     Row,
     RowBlock,
-    Step,
     Write,
 )
 
@@ -126,9 +127,10 @@ class PerpV2Market:
     def compiled(self, state: ColumnView, slots: NDArray[np.int32] | None = None) -> Iterator[RowBlock]:
         return compiled(self.deployment, self.cells, state, slots)
 
-    def next_change(self, view: View, number: int, at_s: int) -> int | None:
-        """When, after `at_s`, a book's mark or funding next moves otherwise than it does now, without any event."""
-        return next_change(self.deployment, self.cells, view, number, at_s)
+    def next_change(self, view: View, at_s: int) -> int | None:
+        """When, after `at_s`, some book's mark or funding next moves otherwise than it does now, without any event."""
+        found = [next_change(self.deployment, self.cells, view, number, at_s) for number in range(len(self.deployment.books))]
+        return min((moment for moment in found if moment is not None), default=None)
 
     def margin(self, view: View) -> float:
         """The whole penalty, or the discount on a collateral."""
@@ -195,12 +197,12 @@ class PerpV2Market:
             return liquidation.buy_collateral(moment, deal, cover)
         return liquidation.liquidate(moment, deal, cover)
 
-    def encode(self, fill: Fill) -> tuple[Step, ...]:
-        return calls.encode(self.deployment, self.cells, fill)
+    def encode(self, fill: Fill, executor: Address) -> tuple[Action, ...]:
+        return calls.encode(self.deployment, self.cells, fill, executor)
 
-    def guard(self, account: Address) -> Guard:
+    def guard(self, deal: Deal) -> Guard:
         """No single word says whether an account is liquidatable: the call itself reverts if it is not."""
-        return Guard(self.address, call_data(GET_ACCOUNT_VALUE, account), 0, 2**256 - 1)
+        return Guard(ZERO_ADDRESS, b"", 0, 0)
 
     def gas(self, fill: Fill) -> int:
         return calls.gas(self.cells, fill)
