@@ -32,6 +32,16 @@ name = "aave-v302"
 adapter = "aave-v3"
 address = "{aave_v302}"
 
+[[chains.markets]]
+name = "perp"
+adapter = "perp-v2"
+address = "{perp}"
+
+[[chains.markets]]
+name = "yield"
+adapter = "yield-v2"
+address = "{yields}"
+
 [[chains.venues]]
 name = "uniswap"
 adapter = "uniswap-v3"
@@ -64,6 +74,8 @@ def write_config(folder: Path, rpc: str, ws: str, block_time_s: int, addresses: 
             block_time_s=block_time_s,
             aave_v36=addresses["aave_v36.provider"],
             aave_v302=addresses["aave_v302.provider"],
+            perp=addresses["perp.clearing_house"],
+            yields=addresses["yield.witch"],
             uniswap=addresses["uniswap.factory"],
             weth=addresses["token.WETH"],
             usdc=addresses["token.USDC"],
