@@ -187,8 +187,8 @@ class Watch:
         names, self._known = self.engine.factors.names[self._known :], len(self.engine.factors.names)
         numbers = {market.name: number for number, market in enumerate(self._markets)}
         for factor in names:
-            number = numbers[factor[0]]
-            if factor != _floor(self._markets[number]):
+            number = numbers.get(factor[0])
+            if number is not None:
                 self._stale.add((number, factor))
                 self._factors[number][factor] = ()
 
@@ -212,7 +212,7 @@ class Watch:
 
     def _family(self, factor: Factor) -> str | None:
         market = next((market for market in self._markets if market.name == factor[0]), None)
-        if market is None or self._state is None or factor == _floor(market):
+        if market is None or self._state is None:
             return None
         return f"{market.name} {market.family(self._state, factor)}"
 
@@ -230,8 +230,8 @@ _NO_FACTORS: frozenset[tuple[int, Factor]] = frozenset()
 
 
 def _floor(market: Market) -> Factor:
-    """The factor that is the least debt worth a look."""
-    return (market.name, "least debt")
+    """The factor that is the least debt worth a look. It is ours, not the market's."""
+    return ("", "least debt", market.name)
 
 
 def _beside(market: Market, state: ColumnView) -> set[Address]:
