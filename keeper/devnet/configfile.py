@@ -41,6 +41,7 @@ address = "{perp}"
 name = "yield"
 adapter = "yield-v2"
 address = "{yields}"
+options = {{ reward_to = ["{beneficiary}"] }}
 
 [[chains.venues]]
 name = "uniswap"
