@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from keeper.adapters.morpho_blue.cells import FIELDS, FIRST, MOST_MARKETS, PARAMS, Cells, Deployment, Params
 from keeper.adapters.morpho_blue.codec import selector, to_address
-from keeper.adapters.morpho_blue.prices import BASE, QUOTE, SIDES
+from keeper.adapters.morpho_blue.prices import BASE, QUOTE, SIDES, made
 from keeper.ports import View
 from keeper.types import Address, Key, Write
 
@@ -26,19 +26,26 @@ class Newcomer:
     positions: tuple[Key, ...]
 
 
-def admit(deployment: Deployment, cells: Cells, view: View, newcomer: Newcomer, made_of: Sequence[int | None]) -> list[Write]:
-    """`made_of`: the oracle's words for `GETTERS`."""
-    market, number = newcomer.params.id, len(cells.numbers(view))
-    composition = _composition(made_of)
-    known = composition is not None and {to_address(feed) for feed in composition[:4] if feed} <= deployment.policy.feeds
-    if number == MOST_MARKETS or not (market in deployment.policy.markets or known):
+def admit(
+    deployment: Deployment, cells: Cells, view: View, newcomer: Newcomer, made_of: Sequence[int | None], price: int | None
+) -> list[Write]:
+    """`made_of`: the oracle's words for `GETTERS`; `price`: its price. Nothing is written while nothing is decided."""
+    composition, number = _composition(made_of), len(cells.numbers(view))
+    welcome = newcomer.params.id in deployment.policy.markets or _trusted(deployment, cells, view, composition, price)
+    if welcome is None:
+        return []
+    if not welcome or number == MOST_MARKETS:
         return list(_forgotten(cells, newcomer))
-    numbered: list[Write] = [
-        (cells.known, (market,), FIRST + number),
-        (cells.slot, (number,), int(market, 16)),
-        (cells.market, ("numbers",), number + 1),
-    ]
+    numbered = _numbered(cells, newcomer, number)
     return [*numbered, *_made_of(cells, newcomer.params.oracle, composition), *_moved_in(cells, view, newcomer, number)]
+
+
+def _trusted(deployment: Deployment, cells: Cells, view: View, composition: tuple[int, ...] | None, price: int | None) -> bool | None:
+    """An oracle that is composed of known feeds, and says what they say. None before they have spoken."""
+    if composition is None or not {to_address(feed) for feed in composition[:4] if feed} <= deployment.policy.feeds:
+        return False
+    told = made(cells, view, composition)
+    return None if told is None else told == price
 
 
 def _composition(made_of: Sequence[int | None]) -> tuple[int, ...] | None:
@@ -46,6 +53,15 @@ def _composition(made_of: Sequence[int | None]) -> tuple[int, ...] | None:
     words = [word for word in made_of if word is not None]
     scale, vaults = words[4:5], words[5:]
     return tuple(words[:5]) if len(words) == len(GETTERS) and any(words[:4]) and all(scale) and not any(vaults) else None
+
+
+def _numbered(cells: Cells, newcomer: Newcomer, number: int) -> list[Write]:
+    market = newcomer.params.id
+    return [
+        (cells.known, (market,), FIRST + number),
+        (cells.slot, (number,), int(market, 16)),
+        (cells.market, ("numbers",), number + 1),
+    ]
 
 
 def _made_of(cells: Cells, oracle: Address, composition: tuple[int, ...] | None) -> list[Write]:

@@ -30,7 +30,7 @@ class MorphoBlue:
     name = ADAPTER
 
     async def open(self, reader: Reader, name: str, address: Address, first_block: int | None, options: Options = NO_OPTIONS) -> Market:
-        """Raises ConfigError when `address` is no Morpho singleton, OptionError when no market could be followed, Transient without a node."""
+        """Raises ConfigError when `address` is no Morpho singleton, OptionError when it follows no market, Transient without a node."""
         policy = _policy(options)
         if not await reader.code(address):
             raise ConfigError(f"no contract at {address}; expected a Morpho singleton")

@@ -46,7 +46,7 @@ class Applier:
     def __init__(self, deployment: Deployment, cells: Cells, view: View) -> None:
         self._deployment, self._cells = deployment, cells
         self._places = {str(key[0]): _place(cells, str(key[0]), view.get(cells.known, key)) for key in view.keys(cells.known)}
-        self._fed = prices.fed(cells, view)
+        self._fed = prices.fed(deployment, cells, view)
 
     def __call__(self, log: Log, view: View) -> list[Write]:
         """None for a log of a market, contract or kind that is not followed."""

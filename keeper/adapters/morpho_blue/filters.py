@@ -12,5 +12,7 @@ from keeper.types import LogFilter
 def filters(deployment: Deployment, cells: Cells, view: View) -> tuple[LogFilter, ...]:
     """Older answers are not needed: a head's read gives the price."""
     found = [LogFilter(deployment.address, SINGLETON, deployment.first_block)]
-    opened = max((view.get(cells.param, (cells.id_of(view, number), "block")) for number in cells.numbers(view)), default=0)
-    return (*found, *(LogFilter(aggregator, frozenset({ANSWER_UPDATED}), opened) for aggregator in prices.fed(cells, view)))
+    opened = max(
+        (view.get(cells.param, (cells.id_of(view, number), "block")) for number in cells.numbers(view)), default=deployment.first_block
+    )
+    return (*found, *(LogFilter(aggregator, frozenset({ANSWER_UPDATED}), opened) for aggregator in prices.fed(deployment, cells, view)))

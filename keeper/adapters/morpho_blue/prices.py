@@ -6,10 +6,10 @@ An oracle's own word, read at every head, is its price. What its feeds say betwe
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
-from keeper.adapters.morpho_blue.cells import Cells, Params
+from keeper.adapters.morpho_blue.cells import Cells, Deployment, Params
 from keeper.adapters.morpho_blue.codec import to_address
 from keeper.book.state import Overlay
 from keeper.ports import View
@@ -43,8 +43,10 @@ def feeds_of(cells: Cells, view: View, oracle: str, sides: Iterable[str] = SIDES
     return [to_address(feed) for feed in found if feed]
 
 
-def all_feeds(cells: Cells, view: View) -> dict[Address, None]:
-    return dict.fromkeys(feed for oracle in oracles(cells, view) for feed in feeds_of(cells, view, oracle))
+def all_feeds(deployment: Deployment, cells: Cells, view: View) -> dict[Address, None]:
+    """The trusted ones, and those of listed markets."""
+    used = (feed for oracle in oracles(cells, view) for feed in feeds_of(cells, view, oracle))
+    return dict.fromkeys((*sorted(deployment.policy.feeds), *used))
 
 
 class Fed(NamedTuple):
@@ -55,10 +57,10 @@ class Fed(NamedTuple):
     tokens: tuple[Address, ...]
 
 
-def fed(cells: Cells, view: View) -> Mapping[Address, Fed]:
+def fed(deployment: Deployment, cells: Cells, view: View) -> Mapping[Address, Fed]:
     """By aggregator."""
     emitters: dict[Address, list[Address]] = defaultdict(list)
-    for feed in all_feeds(cells, view):
+    for feed in all_feeds(deployment, cells, view):
         aggregator = cells.of_feed(view, feed, "aggregator")
         if aggregator:
             emitters[to_address(aggregator)].append(feed)
@@ -81,8 +83,13 @@ def feeds_valuing(cells: Cells, view: View, token: str) -> list[Address]:
 
 def composed(cells: Cells, view: View, oracle: str) -> int | None:
     """The price its feeds make; None when one has no answer, or it is opaque."""
-    scale = cells.of_oracle(view, oracle, "scale")
-    base, quote = (_product(cells, view, feeds_of(cells, view, oracle, side)) for side in (BASE, QUOTE))
+    return made(cells, view, [cells.of_oracle(view, oracle, field) for field in (*SIDES, "scale")])
+
+
+def made(cells: Cells, view: View, composition: Sequence[int]) -> int | None:
+    """The price of four feeds (0 for none) and a scale; None when a feed has no answer."""
+    *feeds, scale = composition
+    base, quote = (_product(cells, view, [to_address(feed) for feed in side if feed]) for side in (feeds[:2], feeds[2:]))
     return scale * base // quote if scale and base and quote else None
 
 
@@ -111,9 +118,9 @@ def answered(cells: Cells, view: View, fed: Fed, answer: int, at_s: int) -> list
     for feed in fed.feeds:
         state.write([(cells.feed, (feed, "answer"), answer), (cells.feed, (feed, "at"), at_s)])
     for oracle in fed.oracles:
-        made = composed(cells, state, oracle)
-        if made and not cells.of_oracle(state, oracle, "distrusted"):
-            state.write([(cells.oracle, (oracle, "price"), made)])
+        price = composed(cells, state, oracle)
+        if price and not cells.of_oracle(state, oracle, "distrusted"):
+            state.write([(cells.oracle, (oracle, "price"), price)])
     for token in fed.tokens:
         state.write(valued(cells, state, token, worth(cells, state, token)))
     return state.writes()

@@ -1,7 +1,7 @@
 """What no event tells, read at every head: oracles' words, the aggregators behind feeds, what is there to lend; and, once, what is new.
 
 A market whose parameters are allowed waits until its oracle has been looked at: a rule follows it only if the oracle is composed of known
-feeds. Each question is one `Ask`: `reads` and `absorb` walk the same list, so replies find their question.
+feeds, and says what they say. Each question is one `Ask`: `reads` and `absorb` walk the same list, so replies find their question.
 """
 
 from __future__ import annotations
@@ -56,9 +56,9 @@ def absorb(deployment: Deployment, cells: Cells, replies: Replies, view: View) -
 
 
 def _asks(deployment: Deployment, cells: Cells, view: View) -> Iterator[Ask]:
-    yield from _newcomers(deployment, cells, view)
-    for feed in prices.all_feeds(cells, view):
+    for feed in prices.all_feeds(deployment, cells, view):
         yield from _feed_asks(cells, view, feed)
+    yield from _newcomers(deployment, cells, view)
     for oracle, markets in prices.oracles(cells, view).items():
         yield Ask((Read(oracle, PRICE),), _price(cells, oracle, markets[0]))
     for token in prices.tokens(cells, view):
@@ -74,12 +74,13 @@ def _newcomers(deployment: Deployment, cells: Cells, view: View) -> Iterator[Ask
         positions[str(key[0])].append(key)
     for market in cells.waiting_ids(view):
         newcomer = Newcomer(cells.params(view, market), tuple(positions[market]))
-        asked = tuple(Read(newcomer.params.oracle, getter) for getter in GETTERS)
+        asked = tuple(Read(newcomer.params.oracle, getter) for getter in (*GETTERS, PRICE))
         yield Ask(asked, partial(_admitted, deployment, cells, newcomer))
 
 
 def _admitted(deployment: Deployment, cells: Cells, newcomer: Newcomer, replies: Replies, view: View) -> list[Write]:
-    return admit(deployment, cells, view, newcomer, [reply_word(reply) for reply in replies])
+    *made_of, price = [reply_word(reply) for reply in replies]
+    return admit(deployment, cells, view, newcomer, made_of, price)
 
 
 def _price(cells: Cells, oracle: Address, params: Params) -> Callable[[Replies, View], list[Write]]:
