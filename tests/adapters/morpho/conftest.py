@@ -45,6 +45,11 @@ class Followed:
         cells = self.market.cells
         return {cells.id_of(self.tables, number): number for number in cells.numbers(self.tables)}
 
+    async def prepare(self) -> None:
+        """Everyone may act."""
+        await self.world.prepare()
+        self.now_s = (await self.indexer.sync()).timestamp_s
+
     async def mine(self, actions: Sequence[Action] = (), step_s: int = 12) -> list[dict[str, object]]:
         await self.world.send(actions)
         self.now_s += step_s
