@@ -42,7 +42,7 @@ from keeper.types import (
 ADAPTER = "morpho-blue"
 DOLLARS = "usd-8"
 BPS_WAD = WAD // 10**4
-GAS_LIQUIDATION = 150_000
+GAS_LIQUIDATION = 115_000
 
 
 class MorphoBlueMarket:
@@ -89,7 +89,7 @@ class MorphoBlueMarket:
     # --- accounts
 
     def tokens(self, view: View) -> Mapping[Address, str]:
-        return {token: self._symbol(view, token) for token in prices.tokens(self.cells, view)}
+        return {token: self._symbol(view, token) for token in prices.tokens(self.deployment, self.cells, view)}
 
     def accounts(self, view: View) -> Iterator[Address]:
         return self.cells.borrowers(view)
@@ -198,14 +198,14 @@ class MorphoBlueMarket:
         return self.cells.of_token(view, token, "price") or None
 
     def repriced(self, view: View, prices_: Mapping[Address, int]) -> list[Write]:
-        return prices.repriced(self.cells, view, prices_)
+        return prices.repriced(self.deployment, self.cells, view, prices_)
 
     def bearer(self, view: View) -> str:
         """Written off at once, at the cost of whoever supplies the market."""
         return "suppliers"
 
     def feeds(self, view: View) -> tuple[PriceFeed, ...]:
-        return tuple(feed for token in prices.tokens(self.cells, view) if (feed := self._feed(view, token)))
+        return tuple(feed for token in prices.tokens(self.deployment, self.cells, view) if (feed := self._feed(view, token)))
 
     def decode_error(self, data: bytes) -> str | None:
         return errors.decode(data)

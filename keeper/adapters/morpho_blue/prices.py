@@ -31,10 +31,13 @@ def oracles(cells: Cells, view: View) -> dict[Address, list[Params]]:
     return found
 
 
-def tokens(cells: Cells, view: View) -> dict[Address, None]:
-    """Every token of a market that is followed, each once, in the order of the markets."""
-    of_all = (params for group in oracles(cells, view).values() for params in group)
-    return dict.fromkeys(token for params in of_all for token in (params.loan, params.collateral))
+def tokens(deployment: Deployment, cells: Cells, view: View) -> dict[Address, None]:
+    """The trusted ones, and those of listed markets, each once: also before there is a market, for venues look for their pools."""
+    policy = deployment.policy
+    followed = [cells.id_of(view, number) for number in cells.numbers(view)]
+    listed = [market for market in cells.waiting_ids(view) if market in policy.markets]
+    of_markets = (cells.params(view, market) for market in (*followed, *listed))
+    return dict.fromkeys((*sorted(policy.tokens), *(token for params in of_markets for token in (params.loan, params.collateral))))
 
 
 def feeds_of(cells: Cells, view: View, oracle: str, sides: Iterable[str] = SIDES) -> list[Address]:
@@ -65,7 +68,7 @@ def fed(deployment: Deployment, cells: Cells, view: View) -> Mapping[Address, Fe
         if aggregator:
             emitters[to_address(aggregator)].append(feed)
     composed_of = {oracle: set(feeds_of(cells, view, oracle)) for oracle in oracles(cells, view)}
-    valued_by = {token: set(feeds_valuing(cells, view, token)) for token in tokens(cells, view)}
+    valued_by = {token: set(feeds_valuing(cells, view, token)) for token in tokens(deployment, cells, view)}
     return {
         aggregator: Fed(
             tuple(feeds), *(tuple(who for who, of in users.items() if of.intersection(feeds)) for users in (composed_of, valued_by))
@@ -134,10 +137,10 @@ def valued(cells: Cells, view: View, token: str, price: int | None) -> list[Writ
     return [(cells.token, (token, "price"), price), (cells.token, (token, "before"), last)]
 
 
-def repriced(cells: Cells, view: View, prices: Mapping[Address, int]) -> list[Write]:
+def repriced(deployment: Deployment, cells: Cells, view: View, prices: Mapping[Address, int]) -> list[Write]:
     """The cells that make these prices: each token's in dollars, and each oracle's in proportion."""
     state = Overlay(view)
-    for token in tokens(cells, view):
+    for token in tokens(deployment, cells, view):
         if token in prices:
             state.write([(cells.token, (token, "price"), prices[token])])
     for oracle, markets in oracles(cells, view).items():

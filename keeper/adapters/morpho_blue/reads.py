@@ -61,7 +61,7 @@ def _asks(deployment: Deployment, cells: Cells, view: View) -> Iterator[Ask]:
     yield from _newcomers(deployment, cells, view)
     for oracle, markets in prices.oracles(cells, view).items():
         yield Ask((Read(oracle, PRICE),), _price(cells, oracle, markets[0]))
-    for token in prices.tokens(cells, view):
+    for token in prices.tokens(deployment, cells, view):
         yield from _token_asks(deployment, cells, view, token)
 
 
