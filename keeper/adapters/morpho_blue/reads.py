@@ -60,7 +60,7 @@ def _asks(deployment: Deployment, cells: Cells, view: View) -> Iterator[Ask]:
         yield from _feed_asks(cells, view, feed)
     yield from _newcomers(deployment, cells, view)
     for oracle, markets in prices.oracles(cells, view).items():
-        yield Ask((Read(oracle, PRICE),), _price(cells, oracle, markets[0]))
+        yield Ask((Read(oracle, PRICE),), _price(deployment, cells, oracle, markets))
     for token in prices.tokens(deployment, cells, view):
         yield from _token_asks(deployment, cells, view, token)
 
@@ -83,8 +83,10 @@ def _admitted(deployment: Deployment, cells: Cells, newcomer: Newcomer, replies:
     return admit(deployment, cells, view, newcomer, made_of, price)
 
 
-def _price(cells: Cells, oracle: Address, params: Params) -> Callable[[Replies, View], list[Write]]:
-    """The oracle's word is the price. It also tells whether it is composed as it says, and so what its feeds are worth."""
+def _price(deployment: Deployment, cells: Cells, oracle: Address, markets: Sequence[Params]) -> Callable[[Replies, View], list[Write]]:
+    """The oracle's word is the price. It also tells whether it is composed as it says, and so what its feeds are worth. The word of one
+    that is not is taken for listed markets only."""
+    listed = any(params.id in deployment.policy.markets for params in markets)
 
     def answer(replies: Replies, view: View) -> list[Write]:
         price = reply_word(replies[0])
@@ -92,9 +94,9 @@ def _price(cells: Cells, oracle: Address, params: Params) -> Callable[[Replies, 
             return [(cells.oracle, (oracle, "unpriced"), 1)]
         made = prices.composed(cells, view, oracle)
         distrusted = cells.of_oracle(view, oracle, "distrusted") if made is None else int(made != price)
-        fields = {"unpriced": 0, "distrusted": distrusted, "price": price}
-        told: list[Write] = [(cells.oracle, (oracle, field), value) for field, value in fields.items()]
-        return told if distrusted else [*told, *valuations(cells, view, params)]
+        told: list[Write] = [(cells.oracle, (oracle, "unpriced"), 0), (cells.oracle, (oracle, "distrusted"), distrusted)]
+        told += [(cells.oracle, (oracle, "price"), price)] if listed or not distrusted else []
+        return told if distrusted else [*told, *valuations(cells, view, markets[0])]
 
     return answer
 

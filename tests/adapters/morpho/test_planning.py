@@ -35,12 +35,12 @@ async def executor(net: Devnet) -> Address:
 
 
 @asynccontextmanager
-async def crashed(net: Devnet, folder: Path, percent: int = 91, alone: bool = False) -> AsyncIterator[Chain]:
+async def crashed(net: Devnet, folder: Path, percent: int = 91, alone: bool = False, listed: Sequence[str] = ()) -> AsyncIterator[Chain]:
     """All three markets (or this one alone) and the pools in one book, after ether and its kin have fallen to so many percent."""
     prices = await net.prices()
     await net.set_prices({symbol: prices[symbol] * percent // 100 for symbol in ("WETH", "wstETH", "WBTC", "LINK")})
     await net.mine()
-    options = "\n".join(f"{name} = {orjson.dumps(value).decode()}" for name, value in trusted(net).items())
+    options = "\n".join(f"{name} = {orjson.dumps(value).decode()}" for name, value in {**trusted(net), "markets": list(listed)}.items())
     market = f'[[chains.markets]]\nname = "{MARKET}"\nadapter = "morpho-blue"\naddress = "{net.addresses["morpho.blue"]}"\n'
     config = net.config.with_name("with_morpho.toml")
     given = net.config.read_text()
