@@ -111,6 +111,7 @@ class Cells:
         self.collateral = f"{name}/collateral"
         self.waiting = f"{name}/waiting"
         self.columns: tuple[str, ...] = (self.borrow, self.collateral)
+        self.met: dict[str, Params] = {}
 
     # --- markets
 
@@ -130,6 +131,13 @@ class Cells:
         return sorted(str(key[0]) for key in view.keys(self.known) if view.get(self.known, key) == WAITING)
 
     def params(self, view: View, market: str) -> Params:
+        """Of a market that is followed: looked up once, for an id is the hash of what it names, in every state."""
+        if market not in self.met:
+            self.met[market] = self.params_of_newcomer(view, market)
+        return self.met[market]
+
+    def params_of_newcomer(self, view: View, market: str) -> Params:
+        """Not remembered: who comes may be turned away."""
         loan, collateral, oracle, irm, lltv = (view.get(self.param, (market, field)) for field in PARAMS)
         return Params(market, to_address(loan), to_address(collateral), to_address(oracle), to_address(irm), lltv)
 

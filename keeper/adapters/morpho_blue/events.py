@@ -1,6 +1,7 @@
 """What each event log changes: pure, exact, by fixed word positions. Applied strictly in log order from the singleton's first block.
 
-Anyone may open a market. One that the policy does not allow is forgotten at once, and its events cost one look-up each.
+Anyone may open a market. One that the policy does not allow is forgotten, and its events cost one look-up each: nothing is kept of it, and
+nothing looked up anew because of it.
 """
 
 from __future__ import annotations
@@ -45,7 +46,6 @@ class Applier:
 
     def __init__(self, deployment: Deployment, cells: Cells, view: View) -> None:
         self._deployment, self._cells = deployment, cells
-        self._places = {str(key[0]): _place(cells, str(key[0]), view.get(cells.known, key)) for key in view.keys(cells.known)}
         self._fed = prices.fed(deployment, cells, view)
 
     def __call__(self, log: Log, view: View) -> list[Write]:
@@ -63,22 +63,19 @@ class Applier:
         handler = MARKET.get(log.topics[0])
         if handler is None:
             return _created(self._deployment, self._cells, log) if log.topics[0] == CREATE_MARKET else []
-        place = self._places.get(log.topics[1])
-        return handler(place, log, view) if place else []
+        market = log.topics[1]
+        known = view.get(self._cells.known, (market,))
+        return handler(Place(self._cells, market, known - FIRST if known >= FIRST else None), log, view) if known else []
 
 
 def reshapes(cells: Cells, writes: Iterable[Write]) -> bool:
     """Whether these writes may change what is followed, or what an `Applier` has looked up."""
     for table, key, _ in writes:
-        if table in (cells.known, cells.slot) or (table == cells.oracle and key[1] in prices.MADE_OF):
+        if table == cells.slot or (table == cells.oracle and key[1] in prices.MADE_OF):
             return True
         if (table == cells.feed and key[1] == "aggregator") or (table == cells.token and key[1] in prices.VALUED_BY):
             return True
     return False
-
-
-def _place(cells: Cells, market: str, known: int) -> Place:
-    return Place(cells, market, known - FIRST if known >= FIRST else None)
 
 
 # --- markets ------------------------------------------------------------------------------------------------------

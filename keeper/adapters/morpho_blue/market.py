@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from keeper.adapters.morpho_blue import calls, errors, events, filters, flash, liquidation, prices, reads, rows
-from keeper.adapters.morpho_blue.cells import Cells, Deployment, Params
+from keeper.adapters.morpho_blue.cells import Cells, Deployment
 from keeper.adapters.morpho_blue.compiled import compiled
 from keeper.adapters.morpho_blue.position import Moment, Position
 from keeper.errors import Skip
@@ -59,8 +59,6 @@ class MorphoBlueMarket:
         self.columns = self.cells.columns
         self._last: tuple[tuple[View, int, int], Moment] | None = None
         self._alike: tuple[tuple[int, int], dict[Address, Address]] | None = None
-        self._params: dict[str, Params] = {}
-        """By id, which is their hash: they are the same in every state."""
 
     # --- LogSource
 
@@ -168,18 +166,17 @@ class MorphoBlueMarket:
         if number is None:
             raise Skip("not_followed", deal.target)
         position = self._moment(view, at_s).position(number, deal.account)
-        self._params[deal.target] = position.params
         liquidation.check(self.deployment, self.cells, view, position)
         moved = liquidation.amounts(position, deal.kind, cover)
         return liquidation.settle(self.cells, view, position, deal.kind, cover, moved)
 
     def encode(self, fill: Fill) -> tuple[Step, ...]:
         """Of a fill made here."""
-        return calls.steps(self.address, fill, self._params[fill.target])
+        return calls.steps(self.address, fill, self.cells.met[fill.target])
 
     def callback(self, fill: Fill, executor: Address) -> bytes:
         """The collateral is paid out first, then the executor is called back, then the debt is pulled from its allowance."""
-        return calls.liquidate_head(fill, self._params[fill.target])
+        return calls.liquidate_head(fill, self.cells.met[fill.target])
 
     def guard(self, account: Address) -> Guard:
         """No view tells a position's health, and a position that has gone makes the call revert early."""

@@ -73,7 +73,7 @@ def _newcomers(deployment: Deployment, cells: Cells, view: View) -> Iterator[Ask
     for key in view.keys(cells.waiting):
         positions[str(key[0])].append(key)
     for market in cells.waiting_ids(view):
-        newcomer = Newcomer(cells.params(view, market), tuple(positions[market]))
+        newcomer = Newcomer(cells.params_of_newcomer(view, market), tuple(positions[market]))
         asked = tuple(Read(newcomer.params.oracle, getter) for getter in (*GETTERS, PRICE))
         yield Ask(asked, partial(_admitted, deployment, cells, newcomer))
 

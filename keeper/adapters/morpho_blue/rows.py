@@ -6,11 +6,11 @@ than one: a third factor, the worth of that unit, takes three of them off. Weigh
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from functools import cache
 
 from keeper.adapters.morpho_blue import interest, rules
-from keeper.adapters.morpho_blue.cells import Cells, Params
+from keeper.adapters.morpho_blue.cells import Cells
 from keeper.fixedpoint import WAD
 from keeper.ports import View
 from keeper.types import Address, Cell, Factor, Quote, Row
@@ -37,23 +37,26 @@ def factor_of(name: str, kind: str, number: int) -> Factor:
 
 def factors(cells: Cells, view: View, at_s: int, wanted: Iterable[Factor]) -> dict[Factor, Quote]:
     """Per unit of collateral, per share of debt, per smallest unit of the loan token. A market that never had a price has none."""
+    markets: dict[str, Mapping[str, Quote]] = {}
     found: dict[Factor, Quote] = {}
     for factor in wanted:
-        params = cells.params(view, cells.id_of(view, int(factor[2])))
-        value = _value(cells, view, params, factor[1], at_s) if cells.of_oracle(view, params.oracle, "price") else None
-        if value is not None:
-            found[factor] = Quote(value, value * (1 + WIDE) if factor[1] == UNIT else value * WIDE)
+        number = factor[2]
+        if number not in markets:
+            markets[number] = _quotes(cells, view, int(number), at_s)
+        if factor[1] in markets[number]:
+            found[factor] = markets[number][factor[1]]
     return found
 
 
-def _value(cells: Cells, view: View, params: Params, kind: str, at_s: int) -> float:
-    unit = unit_worth(cells, view, params.loan)
-    if kind == COLLATERAL:
-        return cells.of_oracle(view, params.oracle, "price") * params.lltv_wad / (rules.PRICE_SCALE * WAD) * unit
-    if kind == DEBT:
-        totals = interest.at(cells, view, params, at_s)
-        return (totals.borrowed + rules.VIRTUAL_ASSETS) / (totals.borrow_shares + rules.VIRTUAL_SHARES) * unit
-    return unit
+def _quotes(cells: Cells, view: View, number: int, at_s: int) -> Mapping[str, Quote]:
+    params = cells.params(view, cells.id_of(view, number))
+    price, unit = cells.of_oracle(view, params.oracle, "price"), unit_worth(cells, view, params.loan)
+    if not price:
+        return {}
+    totals = interest.at(cells, view, params, at_s)
+    secured = price * params.lltv_wad / (rules.PRICE_SCALE * WAD) * unit
+    owed = (totals.borrowed + rules.VIRTUAL_ASSETS) / (totals.borrow_shares + rules.VIRTUAL_SHARES) * unit
+    return {COLLATERAL: Quote(secured, secured * WIDE), DEBT: Quote(owed, owed * WIDE), UNIT: Quote(unit, unit * (1 + WIDE))}
 
 
 def unit_worth(cells: Cells, view: View, token: str) -> float:

@@ -176,6 +176,7 @@ def test_ten_thousand_hostile_markets_leave_no_cell_no_read_no_filter_and_no_row
     assert all(
         apply(log(BORROWED, number, 0, 10**9, 10**15, topics=(OWNER + "1" * 40, OWNER + "2" * 40)), state) == [] for number in range(9)
     )
+    assert market.cells.met == {}
     assert list(market.accounts(state)) == []
     assert list(market.compiled(state)) == []
     assert market.margin(state) == 0.0

@@ -119,6 +119,7 @@ def test_tokens_of_markets_with_a_high_lltv_are_one_family() -> None:
     assert {market.token_of(state, factor) for factor in row.weights} == {LOAN, SECURITY}
     state.listed(1, totals(10**20, 10**26), 10**36, 77 * WAD // 100)
     assert market.family(state, (NAME, "c", "1")) == min(LOAN, SECURITY)
+    market = market_of()
     apart = State(market)
     apart.listed(0, totals(10**20, 10**26), 10**36, 77 * WAD // 100)
     apart.listed(1, totals(10**20, 10**26), 10**36, 77 * WAD // 100)
