@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Mapping
 from pathlib import Path
@@ -31,6 +32,15 @@ address = "{aave_v36}"
 name = "aave-v302"
 adapter = "aave-v3"
 address = "{aave_v302}"
+
+[[chains.markets]]
+name = "morpho"
+adapter = "morpho-blue"
+address = "{morpho}"
+
+[chains.markets.options]
+tokens = {tokens}
+feeds = {feeds}
 
 [[chains.markets]]
 name = "perp"
@@ -75,6 +85,9 @@ def write_config(folder: Path, rpc: str, ws: str, block_time_s: int, addresses: 
             block_time_s=block_time_s,
             aave_v36=addresses["aave_v36.provider"],
             aave_v302=addresses["aave_v302.provider"],
+            morpho=addresses["morpho.blue"],
+            tokens=_all(addresses, "token"),
+            feeds=_all(addresses, "feed"),
             perp=addresses["perp.clearing_house"],
             yields=addresses["yield.witch"],
             uniswap=addresses["uniswap.factory"],
@@ -86,3 +99,8 @@ def write_config(folder: Path, rpc: str, ws: str, block_time_s: int, addresses: 
         )
     )
     return path
+
+
+def _all(addresses: Mapping[str, Address], kind: str) -> str:
+    """As a list of TOML."""
+    return json.dumps([address for name, address in addresses.items() if name.partition(".")[0] == kind])

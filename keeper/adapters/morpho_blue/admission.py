@@ -1,0 +1,100 @@
+"""Which markets are let in, once what stands behind their oracle is known; all others are forgotten."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from keeper.adapters.morpho_blue.cells import FIELDS, FIRST, MOST_MARKETS, PARAMS, Cells, Deployment, Params
+from keeper.adapters.morpho_blue.codec import selector, to_address
+from keeper.adapters.morpho_blue.prices import BASE, QUOTE, SIDES, made
+from keeper.ports import View
+from keeper.types import Address, Key, Write
+
+GETTERS = tuple(
+    selector(f"{name}()")
+    for name in ("BASE_FEED_1", "BASE_FEED_2", "QUOTE_FEED_1", "QUOTE_FEED_2", "SCALE_FACTOR", "BASE_VAULT", "QUOTE_VAULT")
+)
+"""What an oracle composed of feeds answers: the feeds, the scale, and vaults, whose rate no event tells."""
+
+
+@dataclass(frozen=True, slots=True)
+class Newcomer:
+    """A market that waits, and the keys of the positions that wait with it."""
+
+    params: Params
+    positions: tuple[Key, ...]
+
+
+def admit(
+    deployment: Deployment, cells: Cells, view: View, newcomer: Newcomer, made_of: Sequence[int | None], price: int | None
+) -> list[Write]:
+    """`made_of`: the oracle's words for `GETTERS`; `price`: its price. Nothing is written while nothing is decided."""
+    composition, number = _composition(made_of), len(cells.numbers(view))
+    welcome = newcomer.params.id in deployment.policy.markets or _trusted(deployment, cells, view, composition, price)
+    if welcome is None:
+        return []
+    if not welcome or number == MOST_MARKETS:
+        return list(_forgotten(cells, newcomer))
+    numbered = _numbered(cells, newcomer, number)
+    return [*numbered, *_made_of(cells, newcomer.params.oracle, composition), *_moved_in(cells, view, newcomer, number)]
+
+
+def _trusted(deployment: Deployment, cells: Cells, view: View, composition: tuple[int, ...] | None, price: int | None) -> bool | None:
+    """An oracle that is composed of known feeds, and says what they say. None before they have spoken."""
+    if composition is None or not {to_address(feed) for feed in composition[:4] if feed} <= deployment.policy.feeds:
+        return False
+    told = made(cells, view, composition)
+    return None if told is None else told == price
+
+
+def _composition(made_of: Sequence[int | None]) -> tuple[int, ...] | None:
+    """Feeds and scale; None for an oracle that is made of something else."""
+    words = [word for word in made_of if word is not None]
+    scale, vaults = words[4:5], words[5:]
+    return tuple(words[:5]) if len(words) == len(GETTERS) and any(words[:4]) and all(scale) and not any(vaults) else None
+
+
+def _numbered(cells: Cells, newcomer: Newcomer, number: int) -> list[Write]:
+    market = newcomer.params.id
+    return [
+        (cells.known, (market,), FIRST + number),
+        (cells.slot, (number,), int(market, 16)),
+        (cells.market, ("numbers",), number + 1),
+    ]
+
+
+def _made_of(cells: Cells, oracle: Address, composition: tuple[int, ...] | None) -> list[Write]:
+    if composition is None:
+        return [(cells.oracle, (oracle, "opaque"), 1)]
+    return [(cells.oracle, (oracle, field), value) for field, value in zip((*SIDES, "scale"), composition, strict=True)]
+
+
+def _moved_in(cells: Cells, view: View, newcomer: Newcomer, number: int) -> Iterator[Write]:
+    for key in newcomer.positions:
+        yield *cells.place(number, newcomer.params.id, int(key[1]), str(key[2])), view.get(cells.waiting, key)
+        yield cells.waiting, key, 0
+
+
+def _forgotten(cells: Cells, newcomer: Newcomer) -> Iterator[Write]:
+    market = newcomer.params.id
+    yield cells.known, (market,), 0
+    yield from ((cells.param, (market, field), 0) for field in (*PARAMS, "block"))
+    yield from ((cells.total, (market, field), 0) for field in FIELDS)
+    yield from ((cells.waiting, key, 0) for key in newcomer.positions)
+
+
+# --- dollars ------------------------------------------------------------------------------------------------------
+
+
+def valuations(cells: Cells, view: View, params: Params) -> Iterator[Write]:
+    """How a market's tokens are valued, as far as its oracle tells: each by the feeds of its side that end in dollars; a side without feeds
+    is a dollar, if the other one is counted in dollars."""
+    sides = [[cells.of_oracle(view, params.oracle, name) for name in side] for side in (BASE, QUOTE)]
+    ends = [next((feed for feed in reversed(side) if feed), 0) for side in sides]
+    dollars = [bool(feed) and cells.of_feed(view, to_address(feed), "dollars") == 1 for feed in ends]
+    for token, side, own, other in zip((params.collateral, params.loan), sides, dollars, reversed(dollars), strict=True):
+        counts = own or (other and not any(side))
+        if counts and not cells.of_token(view, token, "valued"):
+            first, second = sorted(side, reverse=True)
+            yield from ((cells.token, (token, field), value) for field, value in {"valued": 1, "feed1": first, "feed2": second}.items())

@@ -1,0 +1,64 @@
+"""Opening a Morpho singleton from its address: the adapter's only I/O.
+
+Options: `markets` (ids that are followed whatever they are made of), or `tokens` and `feeds` (every market is followed whose two tokens are
+among them, whose oracle is composed of those feeds alone, and whose LLTV is from `least_lltv_bps` to `most_lltv_bps`); or both.
+"""
+
+from __future__ import annotations
+
+from keeper.adapters.morpho_blue.cells import Deployment, Policy
+from keeper.adapters.morpho_blue.codec import WORD, call_data, reply_word, selector, topic
+from keeper.adapters.morpho_blue.market import ADAPTER, BPS_WAD, MorphoBlueMarket
+from keeper.errors import ConfigError
+from keeper.options import NO_OPTIONS, OptionError, Options
+from keeper.ports import Market, Reader
+from keeper.types import Address, LogFilter, Read
+
+PROBES = {
+    "owner()": selector("owner()"),
+    "feeRecipient()": selector("feeRecipient()"),
+    "isLltvEnabled(uint256)": call_data(selector("isLltvEnabled(uint256)"), 0),
+    "extSloads(bytes32[])": call_data(selector("extSloads(bytes32[])"), WORD, 0),
+}
+BIRTH = topic("SetOwner(address)")
+MOST_LLTV_BPS = 10_000
+
+
+class MorphoBlue:
+    """The adapter registered as "morpho-blue"."""
+
+    name = ADAPTER
+
+    async def open(self, reader: Reader, name: str, address: Address, first_block: int | None, options: Options = NO_OPTIONS) -> Market:
+        """Raises ConfigError when `address` is no Morpho singleton, OptionError when it follows no market, Transient without a node."""
+        policy = _policy(options)
+        if not await reader.code(address):
+            raise ConfigError(f"no contract at {address}; expected a Morpho singleton")
+        replies = await reader.calls([Read(address, data) for data in PROBES.values()])
+        for call, reply in zip(PROBES, replies, strict=True):
+            if reply_word(reply) is None:
+                raise ConfigError(f"{address} is not a Morpho singleton ({call} gives no answer)")
+        return MorphoBlueMarket(Deployment(name, address, await _birth(reader, address, first_block), policy))
+
+
+def _policy(options: Options) -> Policy:
+    markets = frozenset(options.hexes("markets", 32))
+    tokens, feeds = frozenset(options.addresses("tokens")), frozenset(options.addresses("feeds"))
+    least, most = (
+        options.whole(f"{name}_lltv_bps", default, 0, MOST_LLTV_BPS) for name, default in (("least", 0), ("most", MOST_LLTV_BPS))
+    )
+    options.finish()
+    if not markets and not (tokens and feeds):
+        raise OptionError("markets", "no market would be followed: name markets by their ids, or tokens and feeds to trust")
+    return Policy(markets, tokens, feeds, least * BPS_WAD, most * BPS_WAD)
+
+
+async def _birth(reader: Reader, address: Address, first_block: int | None) -> int:
+    """Its first log names its owner."""
+    if first_block is not None:
+        return first_block
+    head = await reader.head()
+    logs = await reader.logs([LogFilter(address, frozenset({BIRTH}), 0)], 0, head.number)
+    if not logs:
+        raise ConfigError(f"the node has no logs of {address}: set first_block to the block it was deployed in")
+    return logs[0].block_number
