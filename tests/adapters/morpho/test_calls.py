@@ -87,6 +87,13 @@ async def test_what_is_funded_is_enough_ten_minutes_later(followed: Followed) ->
     assert fill.repaid < later.repaid <= fill.funds
 
 
+async def test_what_is_funded_for_collateral_is_enough_at_a_price_that_is_a_little_better(followed: Followed) -> None:
+    pair, fill = await due(followed, 60)
+    await followed.mine([followed.world.set_price("WETH", 25 * 10**8 * 60 * 10_009 // 10_000)])
+    later = followed.market.fill(followed.tables, pair, pair.amounts[-1], followed.now_s)
+    assert fill.repaid < later.repaid <= fill.funds
+
+
 async def test_a_revert_has_the_contracts_own_name_and_nobody_elses(followed: Followed) -> None:
     healthy = followed.net.isolated[0].address
     params = morpho.params(followed.net.addresses, MARKETS[0])

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from keeper.adapters.morpho_blue.cells import Totals
-from keeper.adapters.morpho_blue.irm import INITIAL
+from keeper.adapters.morpho_blue.irm import INITIAL, Model
 from keeper.adapters.morpho_blue.market import MorphoBlueMarket
 from keeper.fixedpoint import WAD
 from keeper.types import Address, Row, Write
@@ -140,6 +140,7 @@ def random_state(market: MorphoBlueMarket, rng: random.Random) -> State:
             totals(borrowed, borrowed * rng.randrange(9 * 10**5, 10**6)),
             rng.randrange(1, 10**40),
             rng.choice([86, 94]) * WAD // 100,
+            refuted=Model.NONE,
         )
     for owner in range(300):
         for number in rng.sample(range(50), rng.choice([1, 1, 2, 3, 20])):
