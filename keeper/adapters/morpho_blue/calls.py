@@ -6,11 +6,13 @@ from keeper.adapters.morpho_blue.cells import Params
 from keeper.adapters.morpho_blue.codec import WORD, call_data, hashed, selector
 from keeper.adapters.morpho_blue.liquidation import SEIZE
 from keeper.adapters.morpho_blue.position import Position
-from keeper.types import ZERO_ADDRESS, Address, Audit, Fill, Funding, Guard, Read, Step
+from keeper.types import Address, Audit, Fill, Funding, Guard, Read, Step
 
 LIQUIDATE_CALL = selector("liquidate((address,address,address,address,uint256),address,uint256,uint256,bytes)")
 FLASH_LOAN = selector("flashLoan(address,uint256,bytes)")
 APPROVE = selector("approve(address,uint256)")
+POSITION = selector("position(bytes32,address)")
+SHARES_WORD = 1
 EXT_SLOADS = selector("extSloads(bytes32[])")
 LIQUIDATE_WORDS, FLASH_WORDS = 9, 3
 """Words before the bytes of each call, their offset included."""
@@ -19,7 +21,6 @@ POSITION_SLOT, MARKET_SLOT = 2, 3
 """Of the contract's storage (`MorphoStorageLib.sol`)."""
 
 HALF = 128
-UNGUARDED = Guard(ZERO_ADDRESS, b"", 0, 0)
 
 
 def steps(singleton: Address, fill: Fill, params: Params) -> tuple[Step, ...]:
@@ -35,6 +36,11 @@ def liquidate_head(fill: Fill, params: Params) -> bytes:
     """Up to and with the offset of the bytes that are handed back."""
     seized, shares = (fill.cover, 0) if fill.kind == SEIZE else (0, fill.cover)
     return call_data(LIQUIDATE_CALL, *params.words(), fill.account, seized, shares, WORD * LIQUIDATE_WORDS)
+
+
+def guard(singleton: Address, market: str, account: Address) -> Guard:
+    """Something is still owed: no view tells a position's health, but a rival who was faster mostly leaves no debt at all."""
+    return Guard(singleton, call_data(POSITION, market, account), SHARES_WORD, 1 << HALF, 1)
 
 
 def flash_head(funding: Funding) -> bytes:

@@ -179,8 +179,7 @@ class MorphoBlueMarket:
         return calls.liquidate_head(fill, self.cells.met[fill.target])
 
     def guard(self, deal: Deal) -> Guard:
-        """No view tells a position's health, and a position that has gone makes the call revert early."""
-        return calls.UNGUARDED
+        return calls.guard(self.address, deal.target, deal.account)
 
     def gas(self, fill: Fill) -> int:
         return GAS_LIQUIDATION

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from keeper.adapters.morpho_blue import MorphoBlue
+from keeper.adapters.morpho_blue.codec import word
 from keeper.adapters.morpho_blue.liquidation import SEIZE
 from keeper.devnet import Devnet
 from keeper.devnet.genesis import morpho
@@ -13,7 +14,7 @@ from keeper.devnet.names import derived
 from keeper.devnet.rpc import RpcError
 from keeper.errors import ConfigError, Skip
 from keeper.options import OptionError, Options
-from keeper.types import LIQUIDATE, ZERO_ADDRESS, Address, Fill, Pair
+from keeper.types import LIQUIDATE, Address, Fill, Guard, Pair, Read
 from tests.adapters.chain import NodeReader
 from tests.adapters.morpho.conftest import Followed, trusted
 from tests.adapters.morpho.synthetic import market_of
@@ -105,8 +106,17 @@ async def test_a_revert_has_the_contracts_own_name_and_nobody_elses(followed: Fo
         assert market_of().decode_error(data) is None
 
 
-def test_no_view_guards_a_position() -> None:
-    assert market_of().guard(Pair(EXECUTOR, EXECUTOR, EXECUTOR, ())).target == ZERO_ADDRESS
+async def test_the_guard_lets_a_deal_pass_until_nothing_is_owed(followed: Followed) -> None:
+    pair, fill = await due(followed, 93)
+    guard = followed.market.guard(pair)
+    assert guard.least <= await guarded(followed, guard) < guard.below
+    await followed.mine([followed.world.liquidate(MARKETS[0], pair.account, 0, fill.cover)])
+    assert await guarded(followed, guard) < guard.least
+
+
+async def guarded(run: Followed, guard: Guard) -> int:
+    reply = await run.reader.call(Read(guard.target, guard.data))
+    return word(reply, guard.word)
 
 
 # --- opening ------------------------------------------------------------------------------------------------------

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
-import orjson
 import pytest
 
 from keeper.app import Chain, open_chain
@@ -26,7 +24,7 @@ from tests.e2e.checker import moved
 
 MARKET = "morpho"
 CALL_GAS = 3_000_000
-AAVE = re.compile(r'\[\[chains.markets\]\]\nname = "aave[^\[]*')
+LENDING = ("aave-v36", "aave-v302")
 
 
 async def executor(net: Devnet) -> Address:
@@ -35,18 +33,18 @@ async def executor(net: Devnet) -> Address:
 
 
 @asynccontextmanager
-async def crashed(net: Devnet, folder: Path, percent: int = 91, alone: bool = False, listed: Sequence[str] = ()) -> AsyncIterator[Chain]:
-    """All three markets (or this one alone) and the pools in one book, after ether and its kin have fallen to so many percent."""
+async def crashed(
+    net: Devnet, folder: Path, percent: int = 91, beside: Sequence[str] = LENDING, listed: Sequence[str] = ()
+) -> AsyncIterator[Chain]:
+    """This market, others and the pools in one book, after ether and its kin have fallen to so many percent."""
     prices = await net.prices()
     await net.set_prices({symbol: prices[symbol] * percent // 100 for symbol in ("WETH", "wstETH", "WBTC", "LINK")})
     await net.mine()
-    options = "\n".join(f"{name} = {orjson.dumps(value).decode()}" for name, value in {**trusted(net), "markets": list(listed)}.items())
-    market = f'[[chains.markets]]\nname = "{MARKET}"\nadapter = "morpho-blue"\naddress = "{net.addresses["morpho.blue"]}"\n'
-    config = net.config.with_name("with_morpho.toml")
-    given = net.config.read_text()
-    config.write_text(f"{AAVE.sub('', given) if alone else given}\n{market}[chains.markets.options]\n{options}\n")
-    settings = load(config, {"KEEPER_DATA_DIR": str(folder)})
-    async with open_chain(settings, settings.chains[0], lambda *_: None, owned=True) as chain:
+    settings = load(net.config, {"KEEPER_DATA_DIR": str(folder)})
+    markets = [market for market in settings.chains[0].markets if market.name in (MARKET, *beside)]
+    options = {**trusted(net), "markets": list(listed)}
+    mine = [market.model_copy(update={"options": options} if market.name == MARKET else {}) for market in markets]
+    async with open_chain(settings, settings.chains[0].model_copy(update={"markets": tuple(mine)}), lambda *_: None, owned=True) as chain:
         await chain.catch_up()
         yield chain
 
@@ -71,12 +69,12 @@ def assert_realised(prediction: Prediction, receipt: dict[str, Any]) -> None:
     assert {token: amount for token, amount in moved(receipt["logs"], to=BENEFICIARY).items() if amount} == gains, prediction
 
 
-@pytest.mark.parametrize(("percent", "alone"), [(91, False), (70, True)], ids=["among others", "alone"])
+@pytest.mark.parametrize(("percent", "beside"), [(91, LENDING), (70, ())], ids=["among others", "alone"])
 async def test_every_profitable_position_is_cleared_in_one_block_and_earns_what_was_predicted(
-    net: Devnet, tmp_path: Path, percent: int, alone: bool
+    net: Devnet, tmp_path: Path, percent: int, beside: Sequence[str]
 ) -> None:
     to = await executor(net)
-    async with crashed(net, tmp_path, percent, alone) as chain:
+    async with crashed(net, tmp_path, percent, beside) as chain:
         landing, made, _ = planned(chain)
         for prediction, receipt in zip(made, await landed(net, chain, to, made, landing), strict=True):
             assert_realised(prediction, receipt)
@@ -84,7 +82,7 @@ async def test_every_profitable_position_is_cleared_in_one_block_and_earns_what_
         _, after, rejected = planned(chain)
     mine = [prediction for prediction in made if prediction.plan.market == MARKET]
     assert len(mine) >= 8
-    assert any(prediction.fill.bad_debt for prediction in mine) or not alone
+    assert any(prediction.fill.bad_debt for prediction in mine) or beside
     assert [prediction.plan for prediction in after if prediction.plan.market == MARKET] == []
     assert {item.reason for item in rejected if item.candidate.market_name == MARKET} <= {"unprofitable", "unknown_irm"}
 
