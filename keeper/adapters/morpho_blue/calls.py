@@ -60,3 +60,8 @@ def audit(singleton: Address, position: Position, before: tuple[int, ...], timed
     values += [at_s | fee << HALF] * timed
     read = Read(singleton, call_data(EXT_SLOADS, WORD, len(slots), *slots))
     return Audit(read, {2 + place: value for place, value in enumerate(values)})
+
+
+def audit_of_nothing(singleton: Address, account: Address, market: str) -> Audit:
+    """Of an account that owes nothing anywhere, as far as one market tells."""
+    return Audit(Read(singleton, call_data(POSITION, market, account)), {SHARES_WORD: 0})

@@ -25,11 +25,15 @@ def hashed(*words: int) -> int:
 
 
 def word(data: bytes, index: int) -> int:
-    return int.from_bytes(data[WORD * index : WORD * index + WORD])
+    """Raises IndexError where there is none."""
+    found = data[WORD * index : WORD * index + WORD]
+    if len(found) < WORD:
+        raise IndexError(index)
+    return int.from_bytes(found)
 
 
 def words(data: bytes, count: int) -> tuple[int, ...]:
-    """The first so many."""
+    """The first so many. Raises IndexError where there are less."""
     return tuple(word(data, index) for index in range(count))
 
 
@@ -63,6 +67,6 @@ def reply_text(reply: bytes | None) -> str:
     """A string reply, or the bytes32 of tokens older than the ABI's string; "" when it is neither."""
     if reply is None or len(reply) < WORD:
         return ""
-    raw = reply[2 * WORD : 2 * WORD + word(reply, 1)] if len(reply) > WORD else reply.rstrip(b"\0")
+    raw = reply[2 * WORD : 2 * WORD + word(reply, 1)] if len(reply) >= 2 * WORD else reply.rstrip(b"\0")
     text = raw.decode("utf-8", errors="replace")
     return text if text.isprintable() else ""

@@ -13,6 +13,7 @@ from keeper.adapters.morpho_blue import prices
 from keeper.adapters.morpho_blue.cells import BORROW, COLLATERAL, FIELDS, FIRST, PARAMS, WAITING, Cells, Deployment, Params, Totals
 from keeper.adapters.morpho_blue.codec import signed, to_address, topic, topic_address, word, words
 from keeper.adapters.morpho_blue.irm import INITIAL, adaptive_rate, refuted_by
+from keeper.errors import Transient
 from keeper.ports import View
 from keeper.types import ZERO_ADDRESS, Log, Write
 
@@ -49,9 +50,14 @@ class Applier:
         self._fed = prices.fed(deployment, cells, view)
 
     def __call__(self, log: Log, view: View) -> list[Write]:
-        """None for a log of a market, contract or kind that is not followed."""
-        if not log.topics:
-            return []
+        """None for a log of a market, contract or kind that is not followed. Raises Transient for one that lacks words: no contract emits
+        it."""
+        try:
+            return self._applied(log, view) if log.topics else []
+        except IndexError:
+            raise Transient(f"a log of {log.address} in block {log.block_number} is cut short: the node sent a part of it") from None
+
+    def _applied(self, log: Log, view: View) -> list[Write]:
         if log.address == self._deployment.address:
             return self._singleton(log, view)
         fed = self._fed.get(log.address)

@@ -36,13 +36,14 @@ class Amounts(NamedTuple):
 
 def check(deployment: Deployment, cells: Cells, view: View, position: Position) -> None:
     """Raises Skip when the position cannot be liquidated now."""
-    params = position.params
+    params, listed = position.params, position.params.id in deployment.policy.markets
     oracle = {field: cells.of_oracle(view, params.oracle, field) for field in ("price", "unpriced", "distrusted")}
     if not oracle["price"] or oracle["unpriced"]:
         raise Skip("no_price", f"oracle {params.oracle}")
-    if oracle["distrusted"] and params.id not in deployment.policy.markets:
+    if oracle["distrusted"] and not listed:
         raise Skip("no_price", f"oracle {params.oracle} is not composed of the feeds it names")
-    if interest.model(cells, view, params, position.totals) is Model.UNKNOWN:
+    known = interest.model(cells, view, params, position.totals)
+    if known is Model.UNKNOWN or (known is Model.FIXED and not listed):  # what always said the same may say something else next
         raise Skip("unknown_irm", params.irm)
     if not position.liquidatable:
         raise Skip("healthy", f"health factor {position.health_factor_wad}")

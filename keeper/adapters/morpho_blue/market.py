@@ -132,16 +132,19 @@ class MorphoBlueMarket:
         worst = self.worst(view, account, at_s)
         if worst is None:
             return Health(account, at_s, MAX_UINT256, 0, 0, DOLLARS)
-        loan, valued = worst.params.loan, self.price(view, worst.params.loan) is not None
-        limit, owed = ((self.value(view, loan, amount) or 0) if valued else amount for amount in (worst.limit, worst.owed))
-        unit = DOLLARS if valued else f"{loan}-{self.cells.decimals(view, loan)}"
+        loan = worst.params.loan
+        limit, owed = self.value(view, loan, worst.limit), self.value(view, loan, worst.owed)
+        if limit is None or owed is None:
+            limit, owed, unit = worst.limit, worst.owed, f"{loan}-{self.cells.decimals(view, loan)}"
+        else:
+            owed, unit = max(owed, 1), DOLLARS  # a debt of dust is a debt
         return Health(account, at_s, worst.health_factor_wad, limit, owed, unit, self._legs(view, worst))
 
     def audit(self, view: View, account: Address, at_s: int) -> Audit:
         """The stored position and sums of its worst position's market, as they were before any interest since."""
         worst = self.worst(view, account, at_s)
         if worst is None:
-            return Audit(Read(self.address, b""), {})
+            return calls.audit_of_nothing(self.address, account, self.cells.id_of(view, 0))
         stored = self.cells.totals(view, worst.params.id)
         return calls.audit(self.address, worst, stored[:6], worst.params.irm != ZERO_ADDRESS)
 

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping
 from functools import cache
 
 from keeper.adapters.morpho_blue import interest, rules
-from keeper.adapters.morpho_blue.cells import Cells
+from keeper.adapters.morpho_blue.cells import Cells, Params
 from keeper.fixedpoint import WAD
 from keeper.ports import View
 from keeper.types import Address, Cell, Factor, Quote, Row
@@ -78,9 +78,18 @@ def drivers(cells: Cells, view: View, factor: Factor) -> tuple[Cell, ...]:
 
 
 def margin(cells: Cells, view: View) -> float:
-    """The largest bonus of any market, as a share."""
-    lltvs = (view.get(cells.param, (cells.id_of(view, number), "lltv")) for number in cells.numbers(view))
-    return max((rules.incentive(lltv) / WAD - 1 for lltv in lltvs), default=0.0)
+    """The largest bonus of any market, as a share. An oracle that leaves a feed out may give more than its incentive."""
+    markets = (cells.params(view, cells.id_of(view, number)) for number in cells.numbers(view))
+    return max((_margin(cells, view, params) for params in markets), default=0.0)
+
+
+def _margin(cells: Cells, view: View, params: Params) -> float:
+    price, bonus = cells.of_oracle(view, params.oracle, "price"), rules.incentive(params.lltv_wad) / WAD
+    loan, collateral = (cells.of_token(view, token, "price") for token in (params.loan, params.collateral))
+    if not (price and loan and collateral):
+        return bonus - 1
+    told = price * unit_worth(cells, view, params.loan) / rules.PRICE_SCALE
+    return max(bonus, bonus * unit_worth(cells, view, params.collateral) / told) - 1
 
 
 def families(cells: Cells, view: View) -> dict[Address, Address]:

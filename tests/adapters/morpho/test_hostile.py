@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -12,7 +13,7 @@ from keeper.devnet import Devnet
 from keeper.devnet.genesis import morpho
 from keeper.devnet.genesis.morpho import HOSTILE, MARKETS, Market
 from keeper.devnet.names import DEPLOYER, TRADER, derived
-from keeper.errors import Skip
+from keeper.errors import Skip, Transient
 from keeper.types import Address
 from tests.adapters.chain import NodeReader
 from tests.adapters.morpho.conftest import Followed, followed_by, trusted
@@ -188,3 +189,16 @@ def test_markets_of_unknown_tokens_are_forgotten_before_anything_is_asked() -> N
     state = State(market)
     apply = market.applier(state)
     assert all(apply(created(number, loan=account(number)), state) == [] for number in range(MANY))
+
+
+async def test_a_log_that_is_cut_short_is_refused(followed: Followed) -> None:
+    run = followed
+    head = await run.reader.head()
+    logs = await run.reader.logs(run.market.filters(run.tables), run.market.first_block, head.number)
+    whole = [log for log in logs if run.market.apply(log, run.tables)]
+    kinds = {log.topics[0]: log for log in whole}
+    assert len(kinds) >= 5
+    for one in kinds.values():
+        for cut in (replace(one, data=one.data[:-1]), replace(one, topics=one.topics[:1])):
+            with pytest.raises(Transient, match="cut short"):
+                run.market.apply(cut, run.tables)

@@ -16,8 +16,9 @@ from keeper.devnet.names import DEPLOYER, derived
 from keeper.errors import Skip
 from keeper.fixedpoint import WAD
 from keeper.types import ZERO_ADDRESS
+from tests.adapters.chain import NodeReader
 from tests.adapters.morpho import truth
-from tests.adapters.morpho.conftest import Followed
+from tests.adapters.morpho.conftest import Followed, followed_by, trusted
 from tests.adapters.morpho.world import LIQUIDATOR
 
 
@@ -66,6 +67,21 @@ async def test_the_devnets_models_are_recognised_and_one_that_changes_its_mind_i
     await run.mine(step_s=30 * 86_400)
     with pytest.raises(Skip, match="unknown_irm"):
         run.market.pairs(run.tables, derived(wild.name), run.now_s)
+
+
+async def test_a_model_that_only_ever_said_the_same_is_believed_where_the_operator_listed_the_market(
+    net: Devnet, reader: NodeReader
+) -> None:
+    """Under the rule it is not: it may say something else next."""
+    wild = morpho.HOSTILE[2]
+    by_rule = await followed_by(net, reader, trusted(net))
+    await by_rule.prepare()
+    await by_rule.mine([by_rule.world.set_price("WETH", 2300 * 10**8)])
+    assert model(by_rule, wild) is Model.FIXED
+    with pytest.raises(Skip, match="unknown_irm"):
+        by_rule.market.pairs(by_rule.tables, derived(wild.name), by_rule.now_s)
+    listed = await followed_by(net, reader, {**trusted(net), "markets": [morpho.market_id(net.addresses, wild)]})
+    assert listed.market.pairs(listed.tables, derived(wild.name), by_rule.now_s)
 
 
 def model(run: Followed, market: morpho.Market) -> Model:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from keeper.adapters.morpho_blue.codec import word
 from keeper.book.state import Overlay
 from keeper.devnet.genesis import morpho
 from keeper.devnet.genesis.morpho import MARKETS
@@ -89,3 +90,28 @@ async def test_the_health_of_an_account_is_that_of_its_worst_market(followed: Fo
     assert health.legs[0].threshold_bps == worst.params.lltv_wad // 10**14
     assert health.debt == run.market.value(run.tables, worst.params.loan, worst.owed)
     assert len(run.market.rows(run.tables, several[0])) == 3
+
+
+async def test_the_margin_counts_what_an_oracle_that_leaves_a_feed_out_gives_beside_its_incentive(followed: Followed) -> None:
+    run = followed
+    await run.prepare()
+    usual = run.market.margin(run.tables)
+    assert usual == pytest.approx(0.1268, abs=1e-3)
+    await run.mine([run.world.set_price("DAI", 8 * 10**7)])
+    assert run.market.margin(run.tables) == pytest.approx((1 + usual) / 0.8 - 1, rel=1e-6)
+    assert usual < run.market.margin(run.tables)
+
+
+async def test_who_owes_nothing_is_healthy_and_audited_all_the_same_and_dust_is_a_debt(followed: Followed) -> None:
+    run, market, user = followed, MARKETS[3], followed.world.users[-1]
+    await run.prepare()
+    nobody = run.market.health(run.tables, user, run.now_s)
+    assert (nobody.debt, nobody.legs, nobody.liquidatable) == (0, (), False)
+    await run.mine(
+        [run.world.call(user, "supplyCollateral", market, 10**9, user, b""), run.world.call(user, "borrow", market, 1, 0, user, user)]
+    )
+    assert run.market.health(run.tables, user, run.now_s).debt == 1
+    for account in (user, Address("0x" + "77" * 20)):
+        audit = run.market.audit(run.tables, account, run.now_s)
+        reply = await run.reader.call(audit.read)
+        assert {at: word(reply, at) for at in audit.words} == audit.words
