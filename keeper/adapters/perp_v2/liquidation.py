@@ -103,10 +103,11 @@ def take_over(floor: Floor, account: Address, number: int, cover: int) -> TakeOv
     for book in floor.cells.books_of(floor.state, account):
         if floor.state.get(floor.cells.orders, (book, account)):
             floor.cancel(book, account)
-    size = _legal(account_at(floor.now, account), number, cover)
+    _check(account_at(floor.now, account))
     floor.settle(number, account)
     found = account_at(floor.now, account)
     position = _held(found, number)
+    size = _legal(found, position, cover)
     notional = mul_div_truncated(size, position.mark, WAD)
     penalty = mul_ratio(abs(notional), floor.cells.setting(floor.state, "penalty"))
     to_liquidator = penalty if found.counted < 0 else penalty // 2
@@ -120,12 +121,15 @@ def take_over(floor: Floor, account: Address, number: int, cover: int) -> TakeOv
     return TakeOver(size, quote, penalty, penalty - to_liquidator, margin, bad_debt)
 
 
-def _legal(found: Account, number: int, cover: int) -> int:
-    """The size that is taken, signed: what is asked for, at most what is allowed."""
-    position = _held(found, number)
-    most = found.most(position)
-    if not most:
+def _check(found: Account) -> None:
+    if not found.liquidatable:
         raise Skip("healthy", f"value {found.counted}, requirement {found.requirement}")
+
+
+def _legal(found: Account, position: Position, cover: int) -> int:
+    """The size that is taken, signed: what is asked for, at most what is allowed."""
+    _check(found)
+    most = found.most(position)
     return min(cover, most) if most > 0 else max(-cover, most)
 
 

@@ -204,6 +204,18 @@ async def test_a_makers_orders_are_cancelled_first(stage: Stage) -> None:
     await stage.proven(fill)
 
 
+@pytest.mark.parametrize("factor", [0.97, 1.02])
+async def test_an_answer_that_nobody_has_cached_yet_is_cached_by_the_call(stage: Stage, factor: float) -> None:
+    """Until then the index's mean overshoots: by then it does not."""
+    who = await entered(stage, "one", "ETH", False, 1_000, 9_500)
+    await stage.crash("ETH", 0.94)
+    await stage.play.wait(1000)
+    await stage.play.reprice("ETH", factor)
+    await stage.play.wait(1500)
+    (pair,) = await stage.pairs(who)
+    await stage.proven(await stage.filled(pair, pair.amounts[-1]))
+
+
 async def test_one_of_two_positions_is_taken_over(stage: Stage) -> None:
     who = await entered(stage, "two", "ETH", False, 1_000, 4_700)
     await stage.play.open(who, "BTC", False, 4_700)
