@@ -170,16 +170,23 @@ async def test_nothing_is_offered_while_the_protocol_is_paused(stage: Stage) -> 
     assert await stage.pairs(who)
 
 
-async def test_nothing_is_offered_in_a_market_that_is_paused_and_its_numbers_still_hold(stage: Stage, reader: NodeReader) -> None:
-    who = await entered(stage, "one", "ETH", False, 1_000, 9_500)
-    await stage.crash("ETH", 0.96, hops=2)
+@pytest.mark.parametrize("closed", [False, True])
+async def test_nothing_is_offered_in_a_market_that_has_stopped_and_its_numbers_still_hold(
+    stage: Stage, reader: NodeReader, closed: bool
+) -> None:
+    who = await entered(stage, "one", "ETH", False, 1_000, 6_000)
+    await stage.play.open(who, "BTC", True, 3_000)
+    await stage.crash("ETH", 0.95, hops=2)
+    assert len(await stage.pairs(who)) == 2
     await stage.curie.call("base.ETH", "pause")
-    assert await stage.pairs(who) == ()
+    if closed:
+        await stage.curie.call("base.ETH", "close(uint256)", 2_100 * UNIT)
+    await stage.play.wait(1000)
     at_s = await stage.upcoming_s()
-    asked = [
-        *marks(stage.curie, stage.market, stage.indexer.tables, at_s),
-        *questions(stage.curie, stage.market, stage.indexer.tables, who, at_s),
-    ]
+    view, pairs = stage.indexer.tables, await stage.pairs(who)
+    assert [pair.target for pair in pairs] == [stage.curie.at("base.BTC")] * closed
+    asked = list(questions(stage.curie, stage.market, view, who, at_s))
+    asked += [] if closed else marks(stage.curie, stage.market, view, at_s)
     assert await differences(reader, asked, at_s) == []
 
 
@@ -224,6 +231,20 @@ async def test_one_of_two_positions_is_taken_over(stage: Stage) -> None:
     assert len(pairs) == 2
     for pair in pairs:
         await stage.proven(await stage.filled(pair, pair.amounts[-1] // 2))
+
+
+async def test_what_is_inherited_and_its_exit_add_up_to_the_fill(stage: Stage) -> None:
+    who = await entered(stage, "one", "ETH", True, 1_000, 9_500)
+    await stage.crash("ETH", 1.05)
+    (pair,) = await stage.pairs(who)
+    view, at_s = stage.indexer.tables, await stage.upcoming_s()
+    fill = await stage.filled(pair, pair.amounts[-1])
+    held = stage.market.inherited(view, pair, pair.amounts[-1], at_s)
+    left = stage.market.exit(Overlay(view, fill.writes), pair.target, held.base, at_s)
+    once = stage.market.exit(view, pair.target, held.base, at_s)
+    assert held.base == -pair.amounts[-1]
+    assert (held.quote + once.quote) // 10**12 == fill.seized - fill.repaid
+    assert left.quote < once.quote < 0
 
 
 @pytest.mark.parametrize("share", [1, 3])
