@@ -24,6 +24,9 @@ LIQUIDATE, COLLATERAL = "liquidate", "collateral"
 HEADROOM_PERCENT = 10
 """More margin than is needed now: the mark may have moved when the call lands."""
 
+SHRINKS_PERMILLE = 5
+"""How much less collateral is bought than would be legal now."""
+
 LEAST_PARTS = 8
 """The smallest part of a position worth a try, as one in so many."""
 
@@ -72,8 +75,13 @@ def _purchases(moment: Moment, found: Account) -> list[Pair]:
     if not collateral_liquidatable(moment, found):
         return []
     settlement = moment.deployment.settlement.token
-    most = [(held, most_collateral(moment, found, held)) for held, _, _ in found.collaterals]
+    most = [(held, _nearly(most_collateral(moment, found, held), amount)) for held, amount, _ in found.collaterals]
     return [Pair(found.account, settlement, held.token, (amount,), COLLATERAL) for held, amount in most if amount]
+
+
+def _nearly(most: int, balance: int) -> int:
+    """The contract reverts above the most, which shrinks as funding and prices move until the call lands; a balance does not."""
+    return most if most == balance else most * (1000 - SHRINKS_PERMILLE) // 1000
 
 
 def check(moment: Moment) -> None:
@@ -103,10 +111,11 @@ def take_over(floor: Floor, account: Address, number: int, cover: int) -> TakeOv
     for book in floor.cells.books_of(floor.state, account):
         if floor.state.get(floor.cells.orders, (book, account)):
             floor.cancel(book, account)
-    size = _legal(account_at(floor.now, account), number, cover)
+    _check(account_at(floor.now, account))
     floor.settle(number, account)
     found = account_at(floor.now, account)
     position = _held(found, number)
+    size = _legal(found, position, cover)
     notional = mul_div_truncated(size, position.mark, WAD)
     penalty = mul_ratio(abs(notional), floor.cells.setting(floor.state, "penalty"))
     to_liquidator = penalty if found.counted < 0 else penalty // 2
@@ -120,12 +129,15 @@ def take_over(floor: Floor, account: Address, number: int, cover: int) -> TakeOv
     return TakeOver(size, quote, penalty, penalty - to_liquidator, margin, bad_debt)
 
 
-def _legal(found: Account, number: int, cover: int) -> int:
-    """The size that is taken, signed: what is asked for, at most what is allowed."""
-    position = _held(found, number)
-    most = found.most(position)
-    if not most:
+def _check(found: Account) -> None:
+    if not found.liquidatable:
         raise Skip("healthy", f"value {found.counted}, requirement {found.requirement}")
+
+
+def _legal(found: Account, position: Position, cover: int) -> int:
+    """The size that is taken, signed: what is asked for, at most what is allowed."""
+    _check(found)
+    most = found.most(position)
     return min(cover, most) if most > 0 else max(-cover, most)
 
 
@@ -227,7 +239,9 @@ def buy_collateral(moment: Moment, deal: Deal, cover: int) -> Fill:
     held = next((which for which, _, _ in found.collaterals if which.token == deal.collateral_token), None)
     if held is None:
         raise Skip("no_collateral", deal.collateral_token)
-    amount = min(cover, most_collateral(moment, found, held))
+    amount, most = cover, most_collateral(moment, found, held)
+    if amount > most:
+        raise Skip("too_much", f"at most {most} may be bought")
     repaid = repaid_for(moment, held, amount)
     fee = mul_ratio(repaid, moment.cells.setting(moment.view, "fund_fee"))
     return Fill(
@@ -241,7 +255,7 @@ def buy_collateral(moment: Moment, deal: Deal, cover: int) -> Fill:
         protocol_fee=fee,
         bad_debt=False,
         writes=tuple(_bought(moment, deal.account, held, amount, repaid, fee)),
-        funds=repaid,
+        funds=repaid + repaid // 100,
         prepaid=True,
         kind=COLLATERAL,
     )

@@ -15,8 +15,11 @@ from keeper.adapters.perp_v2.breaks import next_change
 from keeper.adapters.perp_v2.cells import Cells, Deployment
 from keeper.adapters.perp_v2.codec import call_data, selector, word
 from keeper.adapters.perp_v2.compiled import compiled
+from keeper.adapters.perp_v2.liquidation import TakeOver
 from keeper.adapters.perp_v2.moment import Moment
 from keeper.adapters.perp_v2.rounding import RATIO
+from keeper.adapters.perp_v2.taking import Floor, Traded
+from keeper.book.state import Overlay
 from keeper.errors import Skip
 from keeper.ports import Apply, ColumnView, View
 from keeper.types import (
@@ -196,6 +199,16 @@ class PerpV2Market:
         if deal.kind == liquidation.COLLATERAL:
             return liquidation.buy_collateral(moment, deal, cover)
         return liquidation.liquidate(moment, deal, cover)
+
+    def inherited(self, view: View, deal: Deal, cover: int, at_s: int) -> TakeOver:
+        """What whoever takes over and does not trade away at once has then, and the margin it takes. Raises Skip as `fill`."""
+        number = liquidation.number_of(self.deployment, deal.target)
+        return liquidation.take_over(Floor(self.deployment, self.cells, Overlay(view), at_s), deal.account, number, cover)
+
+    def exit(self, view: View, target: str, size: int, at_s: int) -> Traded:
+        """What trading away a position of that signed size brings, after the fee. Raises Skip: "illiquid", "tick_limit"."""
+        floor = Floor(self.deployment, self.cells, Overlay(view), at_s)
+        return floor.trade(liquidation.number_of(self.deployment, target), -size)
 
     def encode(self, fill: Fill, executor: Address) -> tuple[Action, ...]:
         return calls.encode(self.deployment, self.cells, fill, executor)

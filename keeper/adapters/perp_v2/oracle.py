@@ -75,7 +75,7 @@ def sqrt_mean(cells: Cells, view: View, number: int, at_s: int, window_s: int) -
     where the contract reverts."""
     if window_s < SHORTEST_S:
         return cells.of_book(view, number, "price")
-    spent = _sum(cells, view, number, at_s) - _sum(cells, view, number, at_s - window_s)
+    spent = sum_at(cells, view, number, at_s) - sum_at(cells, view, number, at_s - window_s)
     return sqrt_ratio_at_tick(divide_truncated(spent, window_s))
 
 
@@ -91,7 +91,8 @@ def following(cells: Cells, view: View, number: int, at_s: int, window_s: int) -
     return _seen(cells, view, number, index).time_s + window_s if index < after else None
 
 
-def _sum(cells: Cells, view: View, number: int, time_s: int) -> int:
+def sum_at(cells: Cells, view: View, number: int, time_s: int) -> int:
+    """The running sum at a time, also one to come. Raises Skip("no_price") where the contract has forgotten."""
     index, after = _place(cells, view, number, time_s), cells.of_book(view, number, "seen_next")
     if index < cells.of_book(view, number, "seen_oldest") or index < cells.of_book(view, number, "seen_first"):
         raise Skip("no_price", "the pool's oracle does not reach that far back")

@@ -3,7 +3,7 @@
 value - requirement = c + Σ over books [z · (1 ∓ mm) · mark - z · funding growth] + Σ over collaterals amount · price: linear in what moves
 with prices and time alone. c and z of a maker change at every swap, and nothing else does it: such a row holds for one count of swaps.
 The contract truncates a few times, each by a wei, and floors the value once: a row takes both off, and its slack gives them back.
-What counts against an account is in negative weights: a negative constant is a weight on a factor that is always 1.
+What may be set anew, and is the same for all, is part of factors: no row changes with it.
 """
 
 from __future__ import annotations
@@ -30,17 +30,23 @@ WEI_LOST = 1e6
 FINE = 1e-12
 """Floats' own error in sums of integers, as a share; more than that."""
 
-MARK, FUNDING, PRICE, SWAPS, ONE = "mark", "funding", "price", "swaps", "one"
+MARK, BUFFER, FUNDING, PRICE, SHARE, LIMIT, SWAPS = "mark", "buffer", "funding", "price", "share", "limit", "swaps"
+"""Kinds of factors. Buffer: the mark times what collaterals' liquidation requires beyond the margin. Share: the price times what may be
+owed of a collateral's worth. Limit: what may be owed at all."""
 
 
 class Trigger(NamedTuple):
-    """One condition: requirement = exposure · `mm`; collaterals count for `secured` of their value after ratio; `spare`: what may be owed;
-    `floored`: by how much the contract may floor the value before it compares."""
+    """One condition, by its factors. `floored`: by how much the contract may floor the value before it compares."""
 
-    mm: int
-    secured: float
-    spare: int = 0
-    floored: int = 0
+    margin: bool = False
+    buffer: bool = False
+    secured: str = ""
+    limit: bool = False
+    floored: bool = False
+
+
+MARGIN = Trigger(margin=True, secured=PRICE, floored=True)
+OF_COLLATERALS = (Trigger(margin=True, buffer=True, secured=PRICE), Trigger(secured=SHARE), Trigger(limit=True))
 
 
 @cache
@@ -63,37 +69,47 @@ def factors(moment: Moment, wanted: Iterable[Factor]) -> dict[Factor, Quote]:
 
 
 def _quote(moment: Moment, kind: str, number: int) -> Quote:
-    if kind == ONE:
-        return Quote(1.0)
+    cells, view = moment.cells, moment.view
     if kind == SWAPS:
-        return Quote(float(moment.cells.of_book(moment.view, number, "swaps")))
-    if kind == PRICE:
-        return _collateral(moment, number)
-    if kind == MARK:
-        value = moment.book(number).mark / WAD
-        return Quote(value, WIDE * value)
-    value = moment.book(number).growth.g / (DAY_S * Q96)
+        return Quote(float(cells.of_book(view, number, "swaps")))
+    if kind == LIMIT:
+        return _wide(float((cells.setting(view, "debt_threshold") + 1) * moment.deployment.scale))
+    if kind == FUNDING:
+        return _wide(moment.book(number).growth.g / (DAY_S * Q96))
+    if kind in (MARK, BUFFER):
+        share = 1.0 if kind == MARK else cells.setting(view, "mm_buffer") / RATIO
+        return _wide(moment.book(number).mark / WAD * share)
+    return _collateral(moment, number, 1.0 if kind == PRICE else cells.setting(view, "debt_ratio") / RATIO)
+
+
+def _wide(value: float) -> Quote:
     return Quote(value, WIDE * abs(value))
 
 
-def _collateral(moment: Moment, number: int) -> Quote:
+def _collateral(moment: Moment, number: int, share: float) -> Quote:
     held = moment.deployment.collaterals[number]
     ratio = moment.cells.of_token(moment.view, held.token, "ratio")
-    value = moment.price(held) / 10**held.feed.decimals * 10.0 ** (18 - held.decimals) * ratio / RATIO
+    value = moment.price(held) / 10**held.feed.decimals * 10.0 ** (18 - held.decimals) * ratio / RATIO * share
     return Quote(value, WIDE * value, 2.0 * 10.0 ** (18 - held.decimals))
 
 
 def drivers(deployment: Deployment, cells: Cells, factor: Factor) -> tuple[Cell, ...]:
     kind, number = factor[1], int(factor[2])
-    if kind == ONE:
-        return ()
     if kind == SWAPS:
         return ((cells.pool, (number, "swaps")),)
-    if kind == PRICE:
+    if kind == LIMIT:
+        return ((cells.config, ("debt_threshold",)),)
+    if kind in (PRICE, SHARE):
         held = deployment.collaterals[number]
-        return (*_of_feed(cells, held.feed.address), *((cells.token, (held.token, field)) for field in ("ratio", "moved")))
+        own = [(cells.token, (held.token, field)) for field in ("ratio", "moved")]
+        return (*own, *_settings(cells, "debt_ratio", "twap_window_s"), *_of_feed(cells, held.feed.address))
     fields = ("price", "tick", "liquidity", "swaps", "g", "settled", "status", "paused_price", "closed_price", "moved", "seen_next")
-    return (*((cells.pool, (number, field)) for field in fields), *_of_feed(cells, deployment.books[number].feed.address))
+    settings = _settings(cells, "mm_buffer", "max_funding", "twap_window_s", "mark_window_s", "premium_window_s")
+    return (*((cells.pool, (number, field)) for field in fields), *settings, *_of_feed(cells, deployment.books[number].feed.address))
+
+
+def _settings(cells: Cells, *fields: str) -> tuple[Cell, ...]:
+    return tuple((cells.config, (field,)) for field in fields)
 
 
 def _of_feed(cells: Cells, feed: Address) -> tuple[Cell, ...]:
@@ -107,19 +123,9 @@ def rows(deployment: Deployment, cells: Cells, view: View, account: Address) -> 
     """The margin trigger; for who has collaterals also those of their liquidation: a margin, a share, a limit of debt."""
     if view.get(cells.stranger, (account,)):
         return ()
-    positions = settled_positions(deployment, cells, view, account)
-    found = triggers(deployment, cells, view, account) if positions or cells.held_by(view, account) else ()
+    positions, held = settled_positions(deployment, cells, view, account), cells.held_by(view, account)
+    found = (MARGIN, *OF_COLLATERALS) if held else (MARGIN,) if positions else ()
     return tuple(_row(deployment, cells, view, account, positions, trigger) for trigger in found)
-
-
-def triggers(deployment: Deployment, cells: Cells, view: View, account: Address) -> tuple[Trigger, ...]:
-    mm = cells.setting(view, "mm")
-    margin = Trigger(mm, 1.0, floored=deployment.scale)
-    if not cells.held_by(view, account):
-        return (margin,)
-    spare = (threshold(cells, view, account) + 1) * deployment.scale
-    share = cells.setting(view, "debt_ratio") / RATIO
-    return margin, Trigger(mm + cells.setting(view, "mm_buffer"), 1.0), Trigger(0, share), Trigger(0, 0.0, spare)
 
 
 def threshold(cells: Cells, view: View, account: Address) -> int:
@@ -137,26 +143,43 @@ def settled_positions(deployment: Deployment, cells: Cells, view: View, account:
 
 
 def _row(deployment: Deployment, cells: Cells, view: View, account: Address, positions: Sequence[Position], trigger: Trigger) -> Row:
-    name, weights, box = deployment.name, dict[Factor, float](), dict[Factor, tuple[float, float]]()
-    fixed = cells.signed(view, cells.balance, account) * deployment.scale + cells.signed(view, cells.owed, account) + trigger.spare
+    name, own = deployment.name, view.get(cells.threshold, (account,))
+    weights = _weights(cells, view, name, positions, trigger)
+    fixed = cells.signed(view, cells.balance, account) * deployment.scale + cells.signed(view, cells.owed, account)
     lost = WEI_LOST
     for position in positions:
-        number, size, known = position.number, position.size, cells.of_book(view, position.number, "g")
-        grown = size * known // (DAY_S * Q96)
+        grown = position.size * cells.of_book(view, position.number, "g") // (DAY_S * Q96)
         fixed += position.notional + position.orders.fee - position.funding + grown
         lost += FINE * abs(grown)
-        weights[factor_of(name, MARK, number)] = _lowered(size - abs(size) * trigger.mm / RATIO)
-        weights[factor_of(name, FUNDING, number)] = -float(size)
-        if view.get(cells.orders, (number, account)):
-            count = float(cells.of_book(view, number, "swaps"))
-            box[factor_of(name, SWAPS, number)] = count, count
     for held, amount in cells.held_by(view, account):
-        weights[factor_of(name, PRICE, deployment.collaterals.index(held))] = _lowered(amount * trigger.secured)
+        weights[factor_of(name, trigger.secured, deployment.collaterals.index(held))] = _lowered(amount) if trigger.secured else 0.0
         lost += 2.0 * 10 ** (18 - held.decimals)
+    if trigger.limit and own:
+        fixed += (threshold(cells, view, account) + 1) * deployment.scale
+    elif trigger.limit:
+        weights[factor_of(name, LIMIT, 0)] = _lowered(1.0)
     lost += FINE * abs(fixed)
-    low = fixed - trigger.floored - lost
-    weights[factor_of(name, ONE, 0)] = min(low, 0.0)
-    return Row({factor: weight for factor, weight in weights.items() if weight}, max(low, 0.0), trigger.floored + 2 * lost, box)
+    floored = deployment.scale if trigger.floored else 0
+    box = _box(cells, view, name, positions, account)
+    return Row({factor: weight for factor, weight in weights.items() if weight}, fixed - floored - lost, floored + 2 * lost, box)
+
+
+def _box(cells: Cells, view: View, name: str, positions: Sequence[Position], account: Address) -> dict[Factor, tuple[float, float]]:
+    """With orders, a row holds until the next swap of their book."""
+    numbers = [position.number for position in positions if view.get(cells.orders, (position.number, account))]
+    return {factor_of(name, SWAPS, number): (float(cells.of_book(view, number, "swaps")),) * 2 for number in numbers}
+
+
+def _weights(cells: Cells, view: View, name: str, positions: Sequence[Position], trigger: Trigger) -> dict[Factor, float]:
+    """Of the positions."""
+    mm, found = cells.setting(view, "mm") / RATIO if trigger.margin else 0.0, dict[Factor, float]()
+    for position in positions:
+        size = float(position.size)
+        found[factor_of(name, MARK, position.number)] = _lowered(size - abs(size) * mm)
+        found[factor_of(name, FUNDING, position.number)] = -size
+        if trigger.buffer:
+            found[factor_of(name, BUFFER, position.number)] = _lowered(-abs(size))
+    return found
 
 
 def _lowered(weight: float) -> float:
@@ -166,15 +189,15 @@ def _lowered(weight: float) -> float:
 def token_of(deployment: Deployment, factor: Factor) -> Address | None:
     """A book's base token, or the collateral."""
     kind, number = factor[1], int(factor[2])
-    if kind == PRICE:
+    if kind in (PRICE, SHARE):
         return deployment.collaterals[number].token
-    return None if kind == ONE else deployment.books[number].base
+    return None if kind == LIMIT else deployment.books[number].base
 
 
 def family(deployment: Deployment, factor: Factor) -> str:
     """What moves together: all that hangs on one aggregator."""
     kind, number = factor[1], int(factor[2])
-    if kind == ONE:
-        return "nothing"
-    feed = deployment.collaterals[number].feed if kind == PRICE else deployment.books[number].feed
+    if kind == LIMIT:
+        return kind
+    feed = deployment.collaterals[number].feed if kind in (PRICE, SHARE) else deployment.books[number].feed
     return feed.proxy

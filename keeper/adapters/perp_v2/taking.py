@@ -52,18 +52,19 @@ class Floor:
         self.state.write(settling.settled(cells, self.state, number, account))
 
     def _settle_book(self, number: int) -> None:
-        """Also has the feed cache its answer."""
+        """First it has the feed cache its answer, which may bend the index's mean back."""
         cells, state, at_s = self.cells, self.state, self.at_s
-        if cells.of_book(state, number, "settled") != at_s:
-            now = mark.growth_at(self.deployment, cells, state, number, at_s)
-            fields = {"g": now.g, "gd": now.gd, "settled": at_s}
-            if at_s >= cells.of_book(state, number, "window_at") + WINDOW_S:
-                fields |= {"window_tick": cells.of_book(state, number, "tick"), "window_at": at_s}
-            self._put(number, fields)
         feed = self.deployment.books[number].feed.address
         price, since_s = index.latest(cells, state, feed, at_s)
         if since_s > cells.of_feed(state, feed, "cached_at"):
             state.write(index.cached(cells, state, feed, price, since_s))
+        if cells.of_book(state, number, "settled") == at_s:
+            return
+        now = mark.growth_at(self.deployment, cells, state, number, at_s)
+        fields = {"g": now.g, "gd": now.gd, "settled": at_s}
+        if at_s >= cells.of_book(state, number, "window_at") + WINDOW_S:
+            fields |= {"window_tick": cells.of_book(state, number, "tick"), "window_at": at_s}
+        self._put(number, fields)
 
     # --- positions
 

@@ -9,12 +9,12 @@ import pytest
 
 from keeper.devnet import Devnet
 from tests.adapters.chain import NodeReader
-from tests.adapters.perp_v2.deployment import Curie, deployed
+from tests.adapters.perp_v2.curie import Curie
 
 
 @pytest.fixture
-async def curie(net: Devnet) -> Curie:
-    return await deployed(net)
+def curie(net: Devnet) -> Curie:
+    return Curie(net)
 
 
 @pytest.fixture

@@ -9,7 +9,7 @@ import pytest
 from keeper.adapters.perp_v2 import PerpV2
 from keeper.adapters.perp_v2.market import PerpV2Market
 from tests.adapters.chain import Indexer, NodeReader
-from tests.adapters.perp_v2.deployment import Curie
+from tests.adapters.perp_v2.curie import Curie
 from tests.adapters.perp_v2.play import Play
 from tests.adapters.perp_v2.truth import differences, marks, questions
 
@@ -19,8 +19,9 @@ AHEAD_S = (1, 9, 60, 300, 901, 1801, 5000)
 async def compared(curie: Curie, market: PerpV2Market, indexer: Indexer, reader: NodeReader, play: Play, ahead_s: int) -> int:
     head = await indexer.sync()
     at_s = head.timestamp_s + ahead_s
+    others = play.rng.sample(list(market.accounts(indexer.tables)), 3)
     asked = list(marks(curie, market, indexer.tables, at_s))
-    for account in play.everyone:
+    for account in [*play.everyone, *others]:
         asked += questions(curie, market, indexer.tables, account, at_s)
     wrong = await differences(reader, asked, at_s)
     assert not wrong, (head.number, ahead_s, wrong)
@@ -31,7 +32,7 @@ async def compared(curie: Curie, market: PerpV2Market, indexer: Indexer, reader:
 async def test_every_number_is_the_chains(curie: Curie, reader: NodeReader, seed: int) -> None:
     play = Play(curie, Random(seed))
     await play.begin()
-    market = await PerpV2().open(reader, "perp", curie.addresses["house"], None)
+    market = await PerpV2().open(reader, "test", curie.at("clearing_house"), None)
     assert isinstance(market, PerpV2Market)
     indexer = Indexer(reader, market)
     count = await compared(curie, market, indexer, reader, play, 0)

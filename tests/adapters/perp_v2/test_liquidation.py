@@ -11,16 +11,15 @@ from keeper.adapters.perp_v2 import PerpV2
 from keeper.adapters.perp_v2.codec import call_data, selector
 from keeper.adapters.perp_v2.market import PerpV2Market
 from keeper.book.state import Overlay, Tables
-from keeper.devnet.names import derived
 from keeper.devnet.rpc import RpcError
 from keeper.errors import Skip
 from keeper.types import Address, Fill, Pair, Step
 from tests.adapters.chain import Indexer, NodeReader
-from tests.adapters.perp_v2.deployment import GAS, Curie
-from tests.adapters.perp_v2.play import NEVER, UNIT, USD, Play
+from tests.adapters.perp_v2.curie import Curie, member
+from tests.adapters.perp_v2.play import UNIT, USD, Play
 from tests.adapters.perp_v2.truth import differences, marks, questions
 
-TAKER = derived("perp taker")
+TAKER = member("taker")
 
 
 @dataclass
@@ -56,11 +55,7 @@ class Stage:
         """The fill's calls, one after another in the next block; what they earn in what they pay out. Raises AssertionError on a revert."""
         net, at_s = self.curie.net, await self.upcoming_s()
         before = await self.balance(fill.collateral_token)
-        sent = [
-            await net.send(TAKER, step.target, step.data, gas=GAS // 8)
-            for step in self.market.encode(fill, TAKER)
-            if isinstance(step, Step)
-        ]
+        sent = [await net.send(TAKER, step.target, step.data) for step in self.market.encode(fill, TAKER) if isinstance(step, Step)]
         await net.mine(at_s)
         for number, tx in enumerate(sent):
             receipt = await net.request("eth_getTransactionReceipt", tx)
@@ -85,7 +80,7 @@ class Stage:
 
 def cells(view: Tables | Overlay, market: PerpV2Market) -> dict[tuple[str, tuple[int | str, ...]], int]:
     """All of a market's, but those of the taker."""
-    names = [name for name in vars(market.cells).values() if isinstance(name, str) and name.startswith("perp/")]
+    names = [name for name in vars(market.cells).values() if isinstance(name, str) and name.startswith("test/")]
     return {(name, key): view.get(name, key) for name in names for key in view.keys(name) if key[-1] != TAKER}
 
 
@@ -98,31 +93,19 @@ def differing(mine: dict[tuple[str, tuple[int | str, ...]], int], theirs: dict[t
 async def stage(curie: Curie, reader: NodeReader) -> Stage:
     play = Play(curie, Random(11))
     await play.begin()
-    await curie.net.request("anvil_setBalance", TAKER, hex(10**21))
-    await curie.net.deal("USDC", TAKER, 10**6 * USD)
-    market = await PerpV2().open(reader, "perp", curie.addresses["house"], None)
+    await curie.enrich(TAKER, "USDC", 10**6 * USD)
+    market = await PerpV2().open(reader, "test", curie.at("clearing_house"), None)
     assert isinstance(market, PerpV2Market)
     return Stage(play, market, Indexer(reader, market))
 
 
-async def leveraged(stage: Stage, who: Address, market: str, short: bool, equity: int, notional: int) -> None:
-    """`who` has so much equity and a position of so much."""
-    at = stage.curie.addresses
-    await stage.curie.token("USDC", "approve", at["vault"], NEVER, sender=who)
+async def entered(stage: Stage, name: str, market: str, short: bool, equity: int, notional: int) -> Address:
+    """Somebody new with so much equity and a position of so much, in USD."""
+    who = member(name)
+    await stage.curie.enrich(who, "USDC", equity * USD)
     await stage.play.deposit(who, equity)
     await stage.play.open(who, market, short, notional, not short)
     assert stage.play.done["open"], stage.play.done
-
-
-def newcomer(name: str) -> Address:
-    return derived(f"perp newcomer {name}")
-
-
-async def entered(stage: Stage, name: str, market: str, short: bool, equity: int, notional: int) -> Address:
-    who = newcomer(name)
-    await stage.curie.net.request("anvil_setBalance", who, hex(10**21))
-    await stage.curie.net.deal("USDC", who, equity * USD)
-    await leveraged(stage, who, market, short, equity, notional)
     return who
 
 
@@ -151,15 +134,20 @@ async def test_an_insurance_fund_that_is_too_poor_refuses(stage: Stage) -> None:
     who = await entered(stage, "one", "ETH", False, 1_000, 9_500)
     await stage.crash("ETH", 0.94, hops=2)
     (pair,) = await stage.pairs(who)
-    fund, usdc = stage.curie.addresses["fund"], stage.curie.addresses["usdc"]
-    data = call_data(selector("transfer(address,uint256)"), TAKER, 10_000 * USD)
+    fund = stage.curie.at("insurance_fund")
+    data = call_data(selector("transfer(address,uint256)"), TAKER, await fund_cash(stage))
     await stage.curie.net.request("anvil_setBalance", fund, hex(10**18))
-    await stage.curie.net.transact(fund, usdc, data)
+    await stage.curie.net.transact(fund, stage.curie.usdc, data)
     with pytest.raises(Skip, match="insurance_fund"):
         await stage.filled(pair, pair.amounts[-1])
     with pytest.raises(RpcError) as caught:
-        await stage.curie.call("house", "liquidate(address,address)", who, pair.target, sender=stage.play.keeper)
+        await stage.curie.call("clearing_house", "liquidate(address,address)", who, pair.target, sender=stage.play.keeper)
     assert b"CH_IIC".hex() in str(caught.value.data)
+
+
+async def fund_cash(stage: Stage) -> int:
+    """All that is in the insurance fund's wallet."""
+    return int((await stage.curie.net.read("token.USDC", "balanceOf", stage.curie.at("insurance_fund")))[0])
 
 
 async def test_an_exit_beyond_the_tick_limit_is_refused(stage: Stage) -> None:
@@ -167,7 +155,7 @@ async def test_an_exit_beyond_the_tick_limit_is_refused(stage: Stage) -> None:
     who = await entered(stage, "one", "ETH", False, 1_000, 9_500)
     await stage.crash("ETH", 0.96, hops=2)
     (pair,) = await stage.pairs(who)
-    await stage.curie.call("exchange", "setMaxTickCrossedWithinBlock", stage.curie.addresses["base.ETH"], 1)
+    await stage.curie.call("exchange", "setMaxTickCrossedWithinBlock", stage.curie.at("base.ETH"), 1)
     with pytest.raises(Skip, match="tick_limit"):
         await stage.filled(pair, pair.amounts[-1])
 
@@ -175,23 +163,30 @@ async def test_an_exit_beyond_the_tick_limit_is_refused(stage: Stage) -> None:
 async def test_nothing_is_offered_while_the_protocol_is_paused(stage: Stage) -> None:
     who = await entered(stage, "one", "ETH", False, 1_000, 9_500)
     await stage.crash("ETH", 0.96, hops=2)
-    await stage.curie.call("house", "pause")
+    await stage.curie.call("clearing_house", "pause")
     with pytest.raises(Skip, match="paused"):
         await stage.pairs(who)
-    await stage.curie.call("house", "unpause")
+    await stage.curie.call("clearing_house", "unpause")
     assert await stage.pairs(who)
 
 
-async def test_nothing_is_offered_in_a_market_that_is_paused_and_its_numbers_still_hold(stage: Stage, reader: NodeReader) -> None:
-    who = await entered(stage, "one", "ETH", False, 1_000, 9_500)
-    await stage.crash("ETH", 0.96, hops=2)
+@pytest.mark.parametrize("closed", [False, True])
+async def test_nothing_is_offered_in_a_market_that_has_stopped_and_its_numbers_still_hold(
+    stage: Stage, reader: NodeReader, closed: bool
+) -> None:
+    who = await entered(stage, "one", "ETH", False, 1_000, 6_000)
+    await stage.play.open(who, "BTC", True, 3_000)
+    await stage.crash("ETH", 0.95, hops=2)
+    assert len(await stage.pairs(who)) == 2
     await stage.curie.call("base.ETH", "pause")
-    assert await stage.pairs(who) == ()
+    if closed:
+        await stage.curie.call("base.ETH", "close(uint256)", 2_100 * UNIT)
+    await stage.play.wait(1000)
     at_s = await stage.upcoming_s()
-    asked = [
-        *marks(stage.curie, stage.market, stage.indexer.tables, at_s),
-        *questions(stage.curie, stage.market, stage.indexer.tables, who, at_s),
-    ]
+    view, pairs = stage.indexer.tables, await stage.pairs(who)
+    assert [pair.target for pair in pairs] == [stage.curie.at("base.BTC")] * closed
+    asked = list(questions(stage.curie, stage.market, view, who, at_s))
+    asked += [] if closed else marks(stage.curie, stage.market, view, at_s)
     assert await differences(reader, asked, at_s) == []
 
 
@@ -206,7 +201,7 @@ async def test_bad_debt_is_the_funds_once_nothing_is_left(stage: Stage) -> None:
 
 async def test_a_makers_orders_are_cancelled_first(stage: Stage) -> None:
     who = await entered(stage, "maker", "ETH", False, 1_000, 4_000)
-    tick = await stage.play.tick("ETH")
+    tick = await stage.curie.tick("ETH")
     await stage.play.provide(who, "ETH", tick - 1200, tick + 600, 2_400)
     await stage.play.provide(who, "ETH", tick - 2400, tick - 600, 2_400)
     await stage.crash("ETH", 0.94, hops=2)
@@ -216,9 +211,21 @@ async def test_a_makers_orders_are_cancelled_first(stage: Stage) -> None:
     await stage.proven(fill)
 
 
+@pytest.mark.parametrize("factor", [0.97, 1.02])
+async def test_an_answer_that_nobody_has_cached_yet_is_cached_by_the_call(stage: Stage, factor: float) -> None:
+    """Until then the index's mean overshoots: by then it does not."""
+    who = await entered(stage, "one", "ETH", False, 1_000, 9_500)
+    await stage.crash("ETH", 0.94)
+    await stage.play.wait(1000)
+    await stage.play.reprice("ETH", factor)
+    await stage.play.wait(1500)
+    (pair,) = await stage.pairs(who)
+    await stage.proven(await stage.filled(pair, pair.amounts[-1]))
+
+
 async def test_one_of_two_positions_is_taken_over(stage: Stage) -> None:
     who = await entered(stage, "two", "ETH", False, 1_000, 4_700)
-    await leveraged_more(stage, who, "BTC", 4_700)
+    await stage.play.open(who, "BTC", False, 4_700)
     await stage.crash("ETH", 0.93, hops=2)
     pairs = await stage.pairs(who)
     assert len(pairs) == 2
@@ -226,17 +233,25 @@ async def test_one_of_two_positions_is_taken_over(stage: Stage) -> None:
         await stage.proven(await stage.filled(pair, pair.amounts[-1] // 2))
 
 
-async def leveraged_more(stage: Stage, who: Address, market: str, notional: int) -> None:
-    await stage.play.open(who, market, False, notional)
+async def test_what_is_inherited_and_its_exit_add_up_to_the_fill(stage: Stage) -> None:
+    who = await entered(stage, "one", "ETH", True, 1_000, 9_500)
+    await stage.crash("ETH", 1.05)
+    (pair,) = await stage.pairs(who)
+    view, at_s = stage.indexer.tables, await stage.upcoming_s()
+    fill = await stage.filled(pair, pair.amounts[-1])
+    held = stage.market.inherited(view, pair, pair.amounts[-1], at_s)
+    left = stage.market.exit(Overlay(view, fill.writes), pair.target, held.base, at_s)
+    once = stage.market.exit(view, pair.target, held.base, at_s)
+    assert held.base == -pair.amounts[-1]
+    assert (held.quote + once.quote) // 10**12 == fill.seized - fill.repaid
+    assert left.quote < once.quote < 0
 
 
 @pytest.mark.parametrize("share", [1, 3])
 async def test_collateral_is_bought_at_a_discount(stage: Stage, share: int) -> None:
-    who, at = newcomer("ether"), stage.curie.addresses
-    await stage.curie.net.request("anvil_setBalance", who, hex(10**21))
-    await stage.curie.net.deal("WETH", who, UNIT)
-    await stage.curie.token("WETH", "approve", at["vault"], NEVER, sender=who)
-    await stage.curie.call("vault", "deposit", at["weth"], UNIT, sender=who)
+    who = member("ether")
+    await stage.curie.enrich(who, "WETH", UNIT)
+    await stage.curie.call("vault", "deposit", stage.curie.weth, UNIT, sender=who)
     await stage.play.open(who, "ETH", False, 16_000)
     await stage.crash("ETH", 0.94)
     pair = next(pair for pair in await stage.pairs(who) if pair.kind == "collateral")

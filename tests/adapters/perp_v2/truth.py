@@ -13,7 +13,7 @@ from keeper.errors import Skip
 from keeper.ports import View
 from keeper.types import Address, Read
 from tests.adapters.chain import NodeReader
-from tests.adapters.perp_v2.deployment import Curie
+from tests.adapters.perp_v2.curie import Curie
 
 
 class Question(NamedTuple):
@@ -27,19 +27,19 @@ class Question(NamedTuple):
 
 def questions(curie: Curie, market: PerpV2Market, view: View, account: Address, at_s: int) -> Iterator[Question]:
     def ask(what: str, mine: int | None, name: str, function: str, *args: object, word: int = 0) -> Question:
-        return Question(f"{what} of {account}", Read(curie.addresses[name], curie.data(name, function, *args)), word, mine)
+        return Question(f"{what} of {account}", Read(curie.at(name), curie.data(name, function, *args)), word, mine)
 
     try:
         found = market.account(view, account, at_s)
     except Skip:
-        yield ask("value", None, "house", "getAccountValue", account)
+        yield ask("value", None, "clearing_house", "getAccountValue", account)
         return
-    yield ask("value", found.counted, "house", "getAccountValue", account)
-    yield ask("requirement", found.requirement, "balances", "getMarginRequirementForLiquidation", account)
+    yield ask("value", found.counted, "clearing_house", "getAccountValue", account)
+    yield ask("requirement", found.requirement, "account_balance", "getMarginRequirementForLiquidation", account)
     yield ask("funding", sum(p.funding for p in found.positions), "exchange", "getAllPendingFundingPayment", account)
-    yield ask("owed", found.owed, "balances", "getPnlAndPendingFee", account)
-    yield ask("unrealized", found.unrealized, "balances", "getPnlAndPendingFee", account, word=1)
-    yield ask("fee", sum(p.orders.fee for p in found.positions), "balances", "getPnlAndPendingFee", account, word=2)
+    yield ask("owed", found.owed, "account_balance", "getPnlAndPendingFee", account)
+    yield ask("unrealized", found.unrealized, "account_balance", "getPnlAndPendingFee", account, word=1)
+    yield ask("fee", sum(p.orders.fee for p in found.positions), "account_balance", "getPnlAndPendingFee", account, word=2)
     for ratio in (100_000, 62_500):
         yield ask(f"free collateral at {ratio}", found.free_collateral(ratio), "vault", "getFreeCollateralByRatio", account, ratio)
     yield ask("settlement", (found.settlement + found.unrealized) // found.scale, "vault", "getSettlementTokenValue", account)
@@ -61,17 +61,17 @@ def questions(curie: Curie, market: PerpV2Market, view: View, account: Address, 
         )
     for position in found.positions:
         base = market.deployment.books[position.number].base
-        yield ask("size", position.size, "balances", "getTotalPositionSize", account, base)
+        yield ask("size", position.size, "account_balance", "getTotalPositionSize", account, base)
         taker = position.taker_size if abs(position.taker_size) >= DUST else 0
-        yield ask("taker size", taker, "balances", "getTakerPositionSize", account, base)
-        yield ask("position value", position.value, "balances", "getTotalPositionValue", account, base)
+        yield ask("taker size", taker, "account_balance", "getTakerPositionSize", account, base)
+        yield ask("position value", position.value, "account_balance", "getTotalPositionValue", account, base)
         most = found.most(position)
-        yield ask("liquidatable", most, "balances", "getLiquidatablePositionSize", account, base, found.counted)
+        yield ask("liquidatable", most, "account_balance", "getLiquidatablePositionSize", account, base, found.counted)
 
 
 def marks(curie: Curie, market: PerpV2Market, view: View, at_s: int) -> Iterator[Question]:
     for number, book in enumerate(market.deployment.books):
-        read = Read(curie.addresses["balances"], curie.data("balances", "getMarkPrice", book.base))
+        read = Read(curie.at("account_balance"), curie.data("account_balance", "getMarkPrice", book.base))
         try:
             mine = market.moment(view, at_s).book(number).mark
         except Skip:
