@@ -31,7 +31,23 @@ def pairs(deployment: Deployment, cells: Cells, view: View, found: Position) -> 
         check_start(deployment, cells, view, found)
         return (Pair(found.account, found.base.token, found.ilk.token, WHOLE, START),)
     join = check_buy(deployment, cells, view, found)
-    return (Pair(found.account, found.base.token, found.ilk.token, covers(cells, view, found), BUY, join),)
+    amounts = _legal(deployment, cells, view, found, join)
+    return (Pair(found.account, found.base.token, found.ilk.token, amounts, BUY, join),)
+
+
+def _legal(deployment: Deployment, cells: Cells, view: View, found: Position, join: Address) -> tuple[int, ...]:
+    """Of the covers those that are; raises the Skip of the largest where none is."""
+    legal: list[int] = []
+    why_not = Skip("no_auction")
+    for cover in covers(cells, view, found):
+        try:
+            buy(deployment, cells, view, found, cover, join)
+            legal.append(cover)
+        except Skip as skip:
+            why_not = skip
+    if not legal:
+        raise why_not
+    return tuple(legal)
 
 
 def covers(cells: Cells, view: View, found: Position) -> tuple[int, ...]:
@@ -168,7 +184,7 @@ def buy(deployment: Deployment, cells: Cells, view: View, found: Position, cover
 def _check_amounts(deployment: Deployment, cells: Cells, view: View, found: Position, art: int, ink: int) -> None:
     """Raises Skip where the Witch, the Cauldron or the join reverts, or nothing is bought."""
     auction = found.lot.auction if found.lot else None
-    if auction is None or not art:
+    if auction is None or not art or not ink:
         raise Skip("buys_nothing")
     least = view.get(cells.least, (auction.base, auction.ilk))
     left = found.vault.art - art

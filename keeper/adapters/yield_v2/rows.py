@@ -1,8 +1,8 @@
 """Vaults as rows over risk factors, and the factors' values: floats that never miss. Surpluses are in USD with 8 decimals.
 
 A vault that is not on auction: collateral - debt · accrual · ratio. One that is: what is asked for the lot - what is offered, whose price
-is a clock's as much as an oracle's. Weights are scaled by 1 ∓ 1e-9 against float error; what the contracts lose by rounding is taken off here,
-and is given back as the factors' widths and slacks.
+is a clock's as much as an oracle's. Weights are scaled by 1 ∓ 1e-9 against float error; what the contracts lose by rounding is a factor of
+its own. What both may have taken too much is in the factors' widths.
 """
 
 from __future__ import annotations
@@ -34,9 +34,12 @@ def row(deployment: Deployment, cells: Cells, view: View, account: Address) -> R
     if vault is None or not vault.art:
         return None
     if auction is not None:
-        offered: Factor = (name, OFFERED, account)
-        asked = _factor(name, ASKED, auction.ilk, auction.series)
-        return Row({asked: (auction.art - 1) * (1 - SLACK), offered: -(auction.ink + 2) * (1 + SLACK)}, 0.0)
+        weights = {
+            _factor(name, ASKED, auction.ilk, auction.series): auction.art * (1 - SLACK),
+            (name, OFFERED, account): -auction.ink * (1 + SLACK),
+            _factor(name, LOST, auction.base, auction.ilk): -1.0,
+        }
+        return Row(weights, 0.0)
     weights = {
         _factor(name, COLLATERAL, vault.base, vault.ilk): vault.ink * (1 - SLACK),
         _factor(name, DEBT, vault.ilk, vault.series): -vault.art * (1 + SLACK),
@@ -85,13 +88,13 @@ def quote(cells: Cells, view: View, factor: Factor, at_s: int) -> Quote | None:
         return _quote(_unit(ilk_side))
     ratio = view.get(cells.spot, (base, ilk, "ratio")) / PPM
     if kind == LOST:
-        lost = 2.0 * base_side.price / 10 ** min(ilk_side.decimals, base_side.decimals)
-        return Quote(lost, 2 * lost + (2 * ratio + 3) * _unit(base_side))
+        lost = 2.0 * base_side.price / 10 ** min(ilk_side.decimals, base_side.decimals) + 2 * _unit(ilk_side)
+        return Quote(lost, 2 * lost + (2 * ratio + 3) * _unit(base_side) + 2 * _unit(ilk_side))
     if kind == OFFERED:
         return _offered(cells, view, Address(factor[2]), ilk_side, at_s)
     grown = growth(cells, view, series, at_s)
     owed = _unit(base_side) * ((grown.accrual_wad or WAD) / WAD)
-    return (_quote(owed * ratio, 2.0) if kind == DEBT else _quote(owed, 3.0)) if grown.known else None
+    return _quote(owed * ratio if kind == DEBT else owed) if grown.known else None
 
 
 def _offered(cells: Cells, view: View, account: Address, ilk: Side, at_s: int) -> Quote | None:
@@ -101,16 +104,11 @@ def _offered(cells: Cells, view: View, account: Address, ilk: Side, at_s: int) -
         return None
     start_wad, duration_s = (view.get(cells.line, (auction.ilk, auction.base, field)) for field in ("start", "duration"))
     share_wad = offered_wad(start_wad, duration_s, max(at_s - auction.start_s, 0))
-    return Quote(*_clocked(_unit(ilk), share_wad * (WAD - reward_wad(cells, view)) / WAD**2))
+    return _quote(_unit(ilk) * (share_wad * (WAD - reward_wad(cells, view)) / WAD**2))
 
 
-def _clocked(unit: float, share: float) -> tuple[float, float, float]:
-    """Roundings of the payout are of whole units, whatever the share."""
-    return unit * share, WIDE * unit * share, 8.0 * unit
-
-
-def _quote(value: float, units: float = 1.0) -> Quote:
-    return Quote(value, WIDE * value, units * value)
+def _quote(value: float) -> Quote:
+    return Quote(value, WIDE * value)
 
 
 def _unit(side: Side) -> float:

@@ -14,9 +14,9 @@ from keeper.fixedpoint import MAX_UINT256, WAD
 from keeper.types import Address
 from tests.adapters.world import Action
 
-BUYER, STARTER = derived("tests: buyer"), derived("tests: starter")
+BUYER, STARTER, KEEPER = derived("tests: buyer"), derived("tests: starter"), derived("tests: keeper")
 OWNERS = tuple(derived(f"tests: vault owner {number}") for number in range(4))
-EVERYONE = (*OWNERS, BUYER, STARTER)
+EVERYONE = (*OWNERS, BUYER, STARTER, KEEPER)
 FIRST_EPOCH = 200_000
 WITCH_CALLS = ("give(bytes12,address)", "slurp(bytes12,uint128,uint128)")
 MOST = 2**128 - 1
@@ -120,7 +120,7 @@ class World:
         return [self.act(owner, "yield.ladle", "close", vault_bytes(account), owner, 0, -art)]
 
     def _give(self, accounts: Sequence[Address]) -> list[Action]:
-        account, series, ilk, owner = self._own(accounts)
+        account, _, _, owner = self._own(accounts)
         receiver = self.rng.choice(OWNERS)
         return [self.act(owner, "yield.ladle", "give", vault_bytes(account), receiver)]
 
@@ -133,7 +133,7 @@ class World:
         return [self.act(owner, "yield.ladle", "stir", vault_bytes(account), vault_bytes(self.rng.choice(alike)), ink, 0)]
 
     def _tweak(self, accounts: Sequence[Address]) -> list[Action]:
-        account, series, ilk, owner = self._own(accounts)
+        account, _, ilk, owner = self._own(accounts)
         return [self.act(owner, "yield.ladle", "tweak", vault_bytes(account), series_id("DAI"), asset_id(ilk))]
 
     def _destroy(self, accounts: Sequence[Address]) -> list[Action]:
@@ -207,8 +207,7 @@ class World:
     def usual(self) -> list[Action]:
         """What governance has done is undone, but for the rate."""
         actions = [self.allow("yield.cauldron", self.net.addresses["yield.witch"], "give", "slurp")]
-        for symbol in (*BASES, *ILKS):
-            actions.append(self.allow(f"yield.join.{symbol}", self.net.addresses["yield.witch"], "join", "exit"))
+        actions += [self.allow(f"yield.join.{symbol}", self.net.addresses["yield.witch"], "join", "exit") for symbol in (*BASES, *ILKS)]
         for base in BASES:
             for ilk in ILKS:
                 terms, pair = TERMS[ilk], (asset_id(base), asset_id(ilk))
