@@ -18,6 +18,7 @@ from tests.e2e.checker import ALL, Attempt, Report, check, protocol_of
 from tests.e2e.world import TIP_WEI
 
 ADAPTERS = {"aave-v3": "aave", "morpho-blue": "morpho", "yield-v2": "yield", "perp-v2": "perp"}
+pytestmark = pytest.mark.timeout(300)
 EACH = pytest.mark.parametrize("protocol", ALL)
 
 
