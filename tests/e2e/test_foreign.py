@@ -86,7 +86,9 @@ async def prey(here: World, depth: int) -> Choice:
     report = await check(here.net, here.executor)
     await here.net.revert(snapshot)
     simple = {p.account for p in report.positions if p.market == "aave_v36" and len(p.debts) == len(p.collaterals) == 1}
-    return replace(next(a.choice for a in report.profitable if a.choice.account in simple), cover=MAX)
+    best = next(a.choice for a in report.profitable if a.choice.account in simple)
+    assert isinstance(best, Choice)
+    return replace(best, cover=MAX)
 
 
 async def test_an_account_that_somebody_else_liquidates_just_before_us_is_lost_for_the_gas_of_the_guard() -> None:
