@@ -43,6 +43,8 @@ class Play:
     prices: dict[str, int] = field(default_factory=dict)
     done: Counter[str] = field(default_factory=Counter)
     keeper: Address = KEEPER
+    crowd: list[Address] = field(default_factory=list)
+    """Who else may be liquidated."""
 
     @property
     def everyone(self) -> list[Address]:
@@ -145,7 +147,7 @@ class Play:
         """And everybody who can be is liquidated."""
         await self.crash(market, self.rng.choice([0.925, 1.075]))
         base = self.curie.at(f"base.{market}")
-        for account in [*self.traders, *self.makers]:
+        for account in self.rng.sample([*self.traders, *self.makers, *self.crowd], 6):
             if await self._lent(account, base):
                 await self.tried("cancel", self.keeper, "clearing_house", "cancelAllExcessOrders", account, base)
             await self.tried("liquidate", self.keeper, "clearing_house", "liquidate(address,address)", account, base)
