@@ -171,8 +171,8 @@ async def _tables(run: Run) -> None:
             owner, starter = int(auction.owner, 16), int(auction.auctioneer, 16)
             expected = [owner, auction.start_s, base, auction.ink, auction.art, starter, ilk, series]
         assert expected == [word(auction_words, at) for at in range(8)]
-    for ilk, base in {(key[0], key[1]) for key in view.keys(cells.limit)}:
-        (limits,) = await run.reader.calls([Read(witch, call_data(LIMITS, id_word(int(ilk)), id_word(int(base))))])
+    for ilk, base in {(int(key[0]), int(key[1])) for key in view.keys(cells.limit)}:
+        (limits,) = await run.reader.calls([Read(witch, call_data(LIMITS, id_word(ilk), id_word(base)))])
         assert limits
         assert tuple(word(limits, at) for at in range(2)) == tuple(view.get(cells.limit, (ilk, base, name)) for name in ("max", "sum"))
 

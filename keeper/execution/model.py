@@ -1,0 +1,173 @@
+"""A bidding model in a process of its own, speaking JSON lines, as keepers of Dutch auctions are used to.
+
+One line in for each question, on its standard input:
+
+    {"id": 7, "auction": "market 0xaccount", "timestamp": 1767225612, "lot": "5413816921945222555", "price": "…", "value": "…", "cost": "…"}
+
+One line out for each answer, the highest price at which to take the lot:
+
+    {"id": 7, "price": "5210000000000000000"}
+
+Amounts are decimal strings: `lot` in the collateral's smallest unit, the others in wei. Answers may come in any order; one that is late, or
+none, or garbage leaves the word to the in-process model, with a warning. A process that dies is started again, each time after a longer
+pause; at the end it is killed with all it has started. It gets neither our environment nor anything but these lines.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import signal
+from collections.abc import AsyncIterator, Sequence
+from typing import Any
+
+import orjson
+
+from keeper.bidding.auction import AuctionModel, Decision, Standing
+from keeper.log import get_logger
+
+ANSWER_S = 0.5
+FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.2, 30.0
+LIVED_S = 10.0
+"""A process that lived so long is started again without delay."""
+
+LINE_BYTES = 64 * 1024
+PASSED = ("PATH", "LANG", "LC_ALL", "TZ")
+MOST_WEI = 2**256 - 1
+
+log = get_logger("model")
+
+
+class ModelProcess:
+    """Start with `async with ModelProcess.start(command, default) as model`."""
+
+    def __init__(self, command: Sequence[str], default: AuctionModel, answer_s: float, first_pause_s: float) -> None:
+        self._command, self._default, self._answer_s = tuple(command), default, answer_s
+        self._first_pause_s = self._pause_s = first_pause_s
+        self._process: asyncio.subprocess.Process | None = None
+        self._asked: dict[int, asyncio.Future[int]] = {}
+        self._count = 0
+        self.starts = 0
+
+    @classmethod
+    @contextlib.asynccontextmanager
+    async def start(
+        cls, command: Sequence[str], default: AuctionModel, answer_s: float = ANSWER_S, first_pause_s: float = FIRST_PAUSE_S
+    ) -> AsyncIterator[ModelProcess]:
+        """`default` has the word where the process gives none within `answer_s`."""
+        model = cls(command, default, answer_s, first_pause_s)
+        task = asyncio.create_task(model._run(), name="bidding model")
+        try:
+            yield model
+        finally:
+            task.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await task
+
+    @property
+    def pid(self) -> int | None:
+        """Of the process that is running now."""
+        return self._process.pid if self._process else None
+
+    async def decide(self, standing: Standing) -> Decision:
+        """What the process says; what the in-process model says where it says nothing in time."""
+        self._count += 1
+        number, answer = self._count, asyncio.get_running_loop().create_future()
+        self._asked[number] = answer
+        try:
+            self._ask(number, standing)
+            most_wei = await asyncio.wait_for(answer, self._answer_s)
+        except (OSError, TimeoutError, ValueError) as error:
+            log.warning("model_silent", auction=standing.auction, why=str(error) or "no answer in time")
+            return self._default.decide(standing)
+        finally:
+            del self._asked[number]
+        return Decision(standing.price_wei <= most_wei, most_wei, "model")
+
+    def _ask(self, number: int, standing: Standing) -> None:
+        """Raises OSError where there is nobody to ask."""
+        pipe = self._process.stdin if self._process else None
+        if pipe is None or pipe.is_closing():
+            raise OSError("the model is not running")
+        if pipe.transport.get_write_buffer_size() > LINE_BYTES:
+            raise OSError("the model does not read")
+        pipe.write(_line(number, standing))
+
+    # --- the process
+
+    async def _run(self) -> None:
+        while True:
+            began = asyncio.get_running_loop().time()
+            try:
+                await self._live()
+            except OSError as error:
+                log.warning("model_not_started", why=error.strerror)
+            if asyncio.get_running_loop().time() - began >= LIVED_S:
+                self._pause_s = self._first_pause_s
+            log.warning("model_died", again_in_s=self._pause_s)
+            await asyncio.sleep(self._pause_s)
+            self._pause_s = min(2 * self._pause_s, LONGEST_PAUSE_S)
+
+    async def _live(self) -> None:
+        """One process, from its start to its end. Raises OSError when it cannot be started."""
+        process = await asyncio.create_subprocess_exec(
+            *self._command,
+            stdin=asyncio.subprocess.PIPE,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.DEVNULL,
+            limit=LINE_BYTES,
+            env={name: os.environ[name] for name in PASSED if name in os.environ},
+            start_new_session=True,
+        )
+        self._process, self.starts = process, self.starts + 1
+        try:
+            await self._listen(process)
+        finally:
+            self._process = None
+            _kill(process)
+            await process.wait()
+
+    async def _listen(self, process: asyncio.subprocess.Process) -> None:
+        """Until it says no more."""
+        if process.stdout is None:
+            return
+        while True:
+            try:
+                line = await process.stdout.readline()
+            except ValueError:
+                log.warning("model_garbage", why="a line without end")
+                return
+            if not line:
+                return
+            self._hear(line)
+
+    def _hear(self, line: bytes) -> None:
+        try:
+            number, most_wei = _answer(orjson.loads(line))
+        except (ValueError, TypeError, KeyError):
+            log.warning("model_garbage", line=line[:80].decode("utf-8", errors="replace").rstrip())
+            return
+        answer = self._asked.get(number)
+        if answer is not None and not answer.done():
+            answer.set_result(most_wei)
+
+
+def _line(number: int, standing: Standing) -> bytes:
+    amounts = {"lot": standing.lot, "price": standing.price_wei, "value": standing.value_wei, "cost": standing.cost_wei}
+    facts = {"id": number, "auction": standing.auction, "timestamp": standing.timestamp_s}
+    return orjson.dumps(facts | {name: str(amount) for name, amount in amounts.items()}) + b"\n"
+
+
+def _answer(said: Any) -> tuple[int, int]:
+    """(id, price). Raises ValueError, TypeError or KeyError for anything else."""
+    number, price = said["id"], said["price"]
+    if not isinstance(number, int) or not isinstance(price, str) or not price.isdecimal() or len(price) > len(str(MOST_WEI)):
+        raise ValueError
+    return number, int(price)
+
+
+def _kill(process: asyncio.subprocess.Process) -> None:
+    """With all it has started: it leads a session of its own."""
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGKILL)
