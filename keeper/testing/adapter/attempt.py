@@ -46,11 +46,7 @@ class Attempt:
     @property
     def what(self) -> str:
         fill = self.fill
-        return f"account {fill.account} at block {self.head.number}: {fill.cover} of {fill.debt_token} for {fill.collateral_token}"
-
-
-def filled(market: Market, view: View, deal: Pair, cover: int, at_s: int) -> Fill:
-    return market.fill(view, deal.account, deal.debt_token, deal.collateral_token, cover, at_s)
+        return f"{fill.kind} {fill.account} at block {self.head.number}: {fill.cover} of {fill.debt_token} for {fill.collateral_token}"
 
 
 def offered(market: Market, view: View, account: Address, at_s: int) -> tuple[Pair, ...]:
@@ -73,12 +69,12 @@ def _fills(market: Market, view: View, pair: Pair, at_s: int, rng: Random) -> li
     fills = []
     for cover in pair.amounts:
         try:
-            fills.append(filled(market, view, pair, cover, at_s))
+            fills.append(market.fill(view, pair, cover, at_s))
         except Skip as skip:
             raise Nonconformity(f"pairs offers {cover} of {pair.debt_token} for {pair.account}, and fill refuses it: {skip}") from None
     try:
         between = rng.randint(1, max(pair.amounts[-1], 1))
-        fills.append(filled(market, view, pair, between, at_s))
+        fills.append(market.fill(view, pair, between, at_s))
     except Skip:
         pass
     return fills

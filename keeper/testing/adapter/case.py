@@ -47,7 +47,7 @@ class Case:
 
     async def open(self, name: str = "market") -> Market:
         """The market, opened anew."""
-        return await self.adapter.open(self.reader, name, self.deployment.address, None)
+        return await self.deployment.open(self.adapter, self.reader, name)
 
     async def follower(self) -> Follower:
         """A newly opened market on the block where life began."""

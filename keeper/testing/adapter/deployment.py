@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from random import Random
 
-from keeper.ports import Adapter
+from keeper.options import Options
+from keeper.ports import Adapter, Market, Reader
 from keeper.testing.adapter.node import Node
 from keeper.types import Address, Cell
 
@@ -32,12 +33,18 @@ class Deployment(ABC):
     address: Address
     accounts: Sequence[Address]
     wrong_addresses: Sequence[Address] = ()
+    options: Mapping[str, object] = {}
+    """As under `options` in a config."""
 
-    blocks: int = 24
+    blocks: int = 40
     """How many blocks of random life the checks look at."""
 
     steps_s: Sequence[int] = (1, 12, 12, 12, 12, 600, 86_400)
     """Seconds from one block to the next: one of these, at random."""
+
+    async def open(self, adapter: Adapter, reader: Reader, name: str = "market") -> Market:
+        """By this adapter."""
+        return await adapter.open(reader, name, self.address, None, Options(self.options))
 
     async def prepare(self, node: Node) -> None:
         """Whatever the actions need: ether, tokens, allowances. What is sent is mined after."""

@@ -76,7 +76,7 @@ async def _prepared(deployment: Deployment, node: Node) -> Head:
     await deployment.prepare(node)
     head = await _block(node, ())
     reader = PastReader(node.rpc, head)
-    market = await deployment.adapter.open(reader, "market", deployment.address, None)
+    market = await deployment.open(deployment.adapter, reader)
     follower = await Follower.start(market, reader, head)
     for token in market.tokens(follower.view):
         await deployment.fund(node, token, LIQUIDATOR, PLENTY)

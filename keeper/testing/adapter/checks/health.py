@@ -5,7 +5,7 @@ from __future__ import annotations
 from keeper.testing.adapter.case import Case
 from keeper.testing.adapter.expect import enough, require, same
 from keeper.testing.adapter.standing import differences, everybody
-from keeper.types import Guard, Read
+from keeper.types import Address, Guard, Read, Row
 
 AHEAD_S = (1, 3_600, 30 * 86_400)
 
@@ -44,7 +44,8 @@ class Healths:
                 require(not debt, f"account {account} owes {debt} at block {state.head.number} and is not among the accounts")
 
     async def test_touched_names_every_account_whose_rows_have_changed(self, case: Case) -> None:
-        changed, before = 0, None
+        changed = 0
+        before: dict[Address, tuple[Row, ...]] | None = None
         for state in await case.states():
             rows = {account: state.market.rows(state.view, account) for account in everybody(case, state)}
             touched = state.market.touched(state.changed)

@@ -72,9 +72,6 @@ class Indexing:
                 require(mine or table in BOOKS_OWN, f"table {table!r} must begin with the market's name and a slash")
                 require(all(isinstance(part, int | str) for part in key), f"key {key!r} of {table} must be of integers and text")
                 require(type(value) is int, f"{table} {key} must be an integer, was {value!r}")
-        require(
-            all(name.startswith(f"{state.market.name}/") for name in state.market.columns), "a column is not named as a table of the market"
-        )
 
 
 class _Step(NamedTuple):

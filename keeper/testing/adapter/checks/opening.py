@@ -7,11 +7,13 @@ import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
+from functools import partial
 from typing import Literal
 
 from keeper.errors import ConfigError, Transient
+from keeper.options import OptionError, Options
 from keeper.ports import Market, View
-from keeper.testing.adapter.attempt import filled, offered
+from keeper.testing.adapter.attempt import offered
 from keeper.testing.adapter.case import Case, State
 from keeper.testing.adapter.expect import Nonconformity, require, same
 from keeper.testing.adapter.life import nobody
@@ -34,16 +36,25 @@ class Opening:
     async def test_a_wrong_address_is_refused_in_one_line_that_names_it(self, case: Case) -> None:
         for address in (nobody("no contract"), *case.deployment.wrong_addresses):
             try:
-                await case.adapter.open(case.reader, "market", address, None)
+                await case.adapter.open(case.reader, "market", address, None, Options(case.deployment.options))
             except ConfigError as refused:
                 require("\n" not in str(refused), f"the refusal of {address} has more than one line: {refused}")
                 require(address in str(refused).lower(), f"the refusal of {address} does not name it: {refused}")
             else:
                 raise Nonconformity(f"{address} is no such market, and was opened without a ConfigError")
 
+    async def test_an_option_nobody_knows_is_refused_by_its_name(self, case: Case) -> None:
+        unknown = Options({**case.deployment.options, "no_such_option": 1})
+        try:
+            await case.adapter.open(case.reader, "market", case.deployment.address, None, unknown)
+        except OptionError as refused:
+            same(refused.option, "no_such_option", "the option that is refused")
+        else:
+            raise Nonconformity("options has a no_such_option, and the market was opened without an OptionError")
+
     async def test_a_node_that_is_away_is_not_taken_for_a_wrong_address(self, case: Case) -> None:
         try:
-            await case.adapter.open(_Away(case.life.node.rpc, case.life.last), "market", case.deployment.address, None)
+            await case.deployment.open(case.adapter, _Away(case.life.node.rpc, case.life.last))
         except Transient:
             return
         raise Nonconformity("the node was away, and the market was opened without it")
@@ -52,7 +63,7 @@ class Opening:
         """Every pure method runs in a thread without an event loop, and may touch neither file nor socket."""
         for state in (await case.states())[:: max(case.deployment.blocks // 4, 1)]:
             use_everything(state)  # what is imported late is imported now
-            await asyncio.to_thread(_in_silence, lambda state=state: use_everything(state))
+            await asyncio.to_thread(_in_silence, partial(use_everything, state))
 
     async def test_two_markets_share_nothing(self, case: Case) -> None:
         """The same state gives the same answers, whoever else was asked before, and is not changed by a question."""
@@ -86,7 +97,7 @@ def use_everything(state: State) -> list[object]:
 
 def _deals(market: Market, view: View, account: Address, at_s: int) -> Iterator[object]:
     for pair in offered(market, view, account, at_s):
-        fill = filled(market, view, pair, pair.amounts[-1], at_s)
+        fill = market.fill(view, pair, pair.amounts[-1], at_s)
         yield from (pair, fill, market.encode(fill), market.gas(fill))
 
 
