@@ -77,12 +77,15 @@ class Offers:
 
     async def test_bad_debt_is_flagged_exactly_where_it_remains(self, case: Case) -> None:
         """It remains where all collateral is gone and not all debt was repaid."""
+        flagged = 0
         for one in await _succeeded(case):
             health = one.market.health(one.view, one.fill.account, one.at_s)
             after = one.market.health(one.after, one.fill.account, one.at_s)
             secured = any(leg.value for leg in after.legs if leg.side == "collateral")
             owed = sum(leg.amount for leg in health.legs if leg.side == "debt") - one.fill.repaid
             same(one.fill.bad_debt, owed > 0 and not secured, f"{one.what}: bad debt, with {owed} left of the debt and {after.legs} held")
+            flagged += one.fill.bad_debt
+        enough(flagged, 1, "liquidations that leave bad debt")
 
     async def test_the_steps_name_the_account_and_no_other(self, case: Case) -> None:
         everybody = {_own_bytes(account) for account in case.deployment.accounts}
