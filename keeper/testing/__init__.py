@@ -5,14 +5,26 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from keeper.testing.adapter.deployment import Action, Deployment
+    from keeper.testing.adapter.attempt import attempt
+    from keeper.testing.adapter.case import Case
+    from keeper.testing.adapter.deployment import Deployment, Transaction
     from keeper.testing.adapter.expect import Nonconformity
+    from keeper.testing.adapter.life import live
     from keeper.testing.adapter.node import Node
     from keeper.testing.adapter.suite import AdapterSuite
 
-__all__ = ["Action", "AdapterSuite", "Deployment", "Node", "Nonconformity"]
+__all__ = ["AdapterSuite", "Case", "Deployment", "Node", "Nonconformity", "Transaction", "attempt", "live"]
 
-_WHERE = {"Action": "deployment", "AdapterSuite": "suite", "Deployment": "deployment", "Node": "node", "Nonconformity": "expect"}
+_WHERE = {
+    "Transaction": "deployment",
+    "AdapterSuite": "suite",
+    "Case": "case",
+    "Deployment": "deployment",
+    "Node": "node",
+    "Nonconformity": "expect",
+    "attempt": "attempt",
+    "live": "life",
+}
 
 
 def __getattr__(name: str) -> Any:

@@ -13,7 +13,7 @@ from keeper.devnet.genesis.tokens import BY_SYMBOL
 from keeper.devnet.names import DEPLOYER, TRANSMITTER, derived
 from keeper.devnet.oracle import report
 from keeper.fixedpoint import MAX_UINT256
-from keeper.testing import Action
+from keeper.testing import Transaction as Action
 from keeper.types import ZERO_ADDRESS, Address
 
 LIQUIDATOR = derived("tests: liquidator")

@@ -7,7 +7,7 @@ from random import Random
 
 from keeper.adapters.aave_v3 import AaveV3
 from keeper.devnet import Devnet
-from keeper.testing import Action, Deployment, Node
+from keeper.testing import Deployment, Node, Transaction
 from keeper.types import Cell
 from tests.adapters.world import World
 
@@ -24,13 +24,13 @@ class AaveDeployment(Deployment):
     async def prepare(self, node: Node) -> None:
         await self._world.prepare(self.accounts, [self._name])
 
-    def actions(self, rng: Random) -> Sequence[Action]:
+    def actions(self, rng: Random) -> Sequence[Transaction]:
         world, world.rng = self._world, rng
         actions = [*world.tick(0.15), *(world.action(self._name, self.accounts) for _ in range(rng.randrange(1, 5)))]
         actions += world.leverage(self._name, rng.choice(self.accounts))
         return actions + ([world.governance(self._name)] if rng.random() < 0.2 else [])
 
-    def pause(self) -> Sequence[Action]:
+    def pause(self) -> Sequence[Transaction]:
         world = self._world
         return [world.admin(self._name, "setReservePause(address,bool)", world.asset(symbol), True) for symbol in world.symbols]
 

@@ -14,7 +14,7 @@ from keeper.types import Address, Cell
 
 
 @dataclass(frozen=True, slots=True)
-class Action:
+class Transaction:
     """A transaction to try; random ones may well revert."""
 
     sender: Address
@@ -51,11 +51,11 @@ class Deployment(ABC):
         return
 
     @abstractmethod
-    def actions(self, rng: Random) -> Sequence[Action]:
+    def actions(self, rng: Random) -> Sequence[Transaction]:
         """A block's worth of random life: people act, prices move, some fall below their threshold. The same `rng`, the same life."""
 
     @abstractmethod
-    def pause(self) -> Sequence[Action]:
+    def pause(self) -> Sequence[Transaction]:
         """What makes the contract refuse every liquidation."""
 
     async def fund(self, node: Node, token: Address, account: Address, amount: int) -> None:

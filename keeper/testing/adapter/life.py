@@ -10,7 +10,7 @@ from random import Random
 from eth_hash.auto import keccak
 
 from keeper.chain.reader import NodeReader
-from keeper.testing.adapter.deployment import Action, Deployment
+from keeper.testing.adapter.deployment import Deployment, Transaction
 from keeper.testing.adapter.follower import Follower
 from keeper.testing.adapter.node import Node
 from keeper.testing.adapter.reader import PastReader
@@ -55,7 +55,7 @@ class More:
     def __init__(self, life: Life) -> None:
         self._life = life
 
-    async def block(self, actions: Sequence[Action], step_s: int = 12) -> Head:
+    async def block(self, actions: Sequence[Transaction], step_s: int = 12) -> Head:
         return await _block(self._life.node, actions, step_s)
 
 
@@ -83,7 +83,7 @@ async def _prepared(deployment: Deployment, node: Node) -> Head:
     return await _block(node, ())
 
 
-async def _block(node: Node, actions: Sequence[Action], step_s: int = 12) -> Head:
+async def _block(node: Node, actions: Sequence[Transaction], step_s: int = 12) -> Head:
     await node.send(actions)
     await node.mine(step_s)
     return await NodeReader(node.rpc).head()

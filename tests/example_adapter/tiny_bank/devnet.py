@@ -12,7 +12,7 @@ from vyper import compile_code
 from keeper.chain.codec import address_word, selector, word
 from keeper.devnet import Devnet
 from keeper.devnet.names import derived
-from keeper.testing import Action, Deployment, Node
+from keeper.testing import Deployment, Node, Transaction
 from keeper.types import Address
 from tiny_bank import TinyBank
 
@@ -51,9 +51,9 @@ class TinyBankDeployment(Deployment):
             for token, amount in ((self.collateral, 1000 * ETHER), (self.debt, 10**6 * DOLLAR)):
                 await node.request("anvil_dealERC20", customer, token, hex(amount))
                 approve = selector("approve(address,uint256)") + address_word(self.address) + word(2**255)
-                await node.send([Action(customer, token, approve)])
+                await node.send([Transaction(customer, token, approve)])
 
-    def actions(self, rng: Random) -> Sequence[Action]:
+    def actions(self, rng: Random) -> Sequence[Transaction]:
         """The price walks around where it began; customers do anything, and some borrow all they can."""
         price = int(FIRST_PRICE * rng.uniform(0.7, 1.2))
         actions = [self.owner("set_price(uint256)", price)]
@@ -63,20 +63,20 @@ class TinyBankDeployment(Deployment):
             actions.append(self._anything(rng))
         return actions
 
-    def pause(self) -> Sequence[Action]:
+    def pause(self) -> Sequence[Transaction]:
         return [self.owner("set_paused(bool)", 1)]
 
     # --- what people do
 
-    def owner(self, signature: str, *arguments: int) -> Action:
+    def owner(self, signature: str, *arguments: int) -> Transaction:
         return self.call(OWNER, signature, *arguments)
 
-    def leverage(self, customer: Address, collateral: int, price: int, share: float) -> list[Action]:
+    def leverage(self, customer: Address, collateral: int, price: int, share: float) -> list[Transaction]:
         """Deposit, and borrow this share of what it is worth."""
         worth = collateral * price // ETHER
         return [self.call(customer, "deposit(uint256)", collateral), self.call(customer, "borrow(uint256)", int(worth * share))]
 
-    def _anything(self, rng: Random) -> Action:
+    def _anything(self, rng: Random) -> Transaction:
         customer, amount = rng.choice(CUSTOMERS), rng.randrange(1, 5 * ETHER)
         dollars = amount * FIRST_PRICE // ETHER
         return rng.choice(
@@ -88,8 +88,8 @@ class TinyBankDeployment(Deployment):
             )
         )
 
-    def call(self, sender: Address, signature: str, *arguments: int) -> Action:
-        return Action(sender, self.address, selector(signature) + b"".join(map(word, arguments)))
+    def call(self, sender: Address, signature: str, *arguments: int) -> Transaction:
+        return Transaction(sender, self.address, selector(signature) + b"".join(map(word, arguments)))
 
 
 @cache

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 
 from keeper.chain.codec import to_address, topic
 from keeper.ports import View
@@ -66,7 +66,7 @@ def _paused_set(cells: Cells, log: Log, who: list[Address], words: list[int], vi
     return [(cells.bank, ("paused",), words[0])]
 
 
-EVENTS: Mapping[str, tuple[Handler, int, int]] = {
+EVENTS: dict[str, tuple[Handler, int, int]] = {
     topic("Deposited(address,uint256)"): (_deposited, 1, 1),
     topic("Withdrawn(address,uint256)"): (_withdrawn, 1, 1),
     topic("Moved(address,address,uint256)"): (_moved, 2, 1),

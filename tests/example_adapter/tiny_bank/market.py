@@ -46,6 +46,7 @@ class TinyBankMarket:
     """One bank."""
 
     adapter = ADAPTER
+    debt_decides = True
 
     def __init__(self, deployment: Deployment) -> None:
         self.name, self.address, self.deployment = deployment.name, deployment.address, deployment

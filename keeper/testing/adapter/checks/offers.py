@@ -10,11 +10,11 @@ from keeper.book.state import Overlay
 from keeper.errors import Skip
 from keeper.testing.adapter.attempt import Attempt, attempt, offered
 from keeper.testing.adapter.case import Case, State
-from keeper.testing.adapter.deployment import Action
+from keeper.testing.adapter.deployment import Transaction
 from keeper.testing.adapter.expect import Nonconformity, alike, enough, require, same
 from keeper.testing.adapter.follower import Follower
 from keeper.testing.adapter.life import LIQUIDATOR, More
-from keeper.types import Address, Fill, Head
+from keeper.types import Address, Fill, Head, Step
 
 WORD = re.compile(r"[a-z][a-z_]*")
 GAS_FACTOR = 3
@@ -114,9 +114,9 @@ class Offers:
             wanted = (pair.account, pair.debt_token, pair.collateral_token, pair.kind, pair.target)
             same((fill.account, fill.debt_token, fill.collateral_token, fill.kind, fill.target), wanted, f"{one.what}: the deal")
             require(fill.repaid <= fill.funds, f"{one.what}: repays {fill.repaid} of {fill.funds} funds")
-            require(0 < fill.counted <= fill.cover, f"{one.what}: of its cover, {fill.counted} count")
+            require(0 <= fill.counted <= fill.cover, f"{one.what}: of its cover, {fill.counted} count")
             require(min(fill.repaid, fill.seized, fill.protocol_fee) >= 0, f"{one.what}: moves less than nothing: {fill}")
-            require(list(pair.amounts) == sorted(set(pair.amounts)) and pair.amounts[0] > 0, f"{one.what}: amounts {pair.amounts}")
+            require(list(pair.amounts) == sorted(set(pair.amounts)) and pair.amounts[0] >= 0, f"{one.what}: amounts {pair.amounts}")
             require(bool(WORD.fullmatch(fill.kind)), f"{one.what}: kind {fill.kind!r} is not a plain word")
             tokens = one.market.tokens(one.view)
             require({fill.debt_token, fill.collateral_token} <= tokens.keys(), f"{one.what}: a token is not among the market's")
@@ -138,7 +138,7 @@ class Offers:
         async with case.life.more() as more:
             state = await _due(case, last, more)
             one = await _first(case, state)
-            head = await more.block([Action(LIQUIDATOR, step.target, step.data) for step in one.steps])
+            head = await more.block([Transaction(LIQUIDATOR, step.target, step.data) for step in one.steps if isinstance(step, Step)])
             follower = Follower(await case.open(), case.reader, state.head, state.view.cells())
             await follower.advance([head])
             foretold = Overlay(state.view, one.fill.writes)
