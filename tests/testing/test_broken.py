@@ -8,9 +8,8 @@ import pytest
 
 from keeper.adapters.aave_v3.market import AaveV3Market
 from keeper.devnet import Devnet
-from keeper.testing import AdapterSuite, Nonconformity
-from keeper.testing.adapter.case import Case
-from keeper.testing.adapter.life import Life, live
+from keeper.testing import AdapterSuite, Case, Nonconformity, live
+from keeper.testing.adapter.life import Life
 from tests.testing import broken
 from tests.testing.aave import AaveDeployment
 from tests.testing.broken import Broken

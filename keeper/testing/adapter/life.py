@@ -45,6 +45,8 @@ class Life:
     @asynccontextmanager
     async def more(self) -> AsyncIterator[More]:
         """Further blocks, which have not happened afterwards."""
+        if (await NodeReader(self.node.rpc).head()).hash != self.last.hash:
+            raise RuntimeError("the node must stand where life ended: two lives on one node must not overlap")
         async with self.node.undone():
             yield More(self)
 

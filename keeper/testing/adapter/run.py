@@ -23,7 +23,8 @@ Result = dict[str, Any]
 
 @dataclass(frozen=True)
 class Results:
-    """`steps`: of each. `moved`: what the liquidator got of each token, less what it paid. `gas`: of the steps without 21,000 each. `replies`: to the reads after them."""
+    """`steps`: of each. `moved`: what the liquidator got of each token, less what it paid. `gas`: of the steps alone, without what any
+    transaction costs. `replies`: to the reads after them."""
 
     steps: Sequence[Result]
     moved: dict[Address, int]

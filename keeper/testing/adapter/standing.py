@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from keeper.ports import View
 from keeper.testing.adapter.case import Case, State
 from keeper.types import Address
 
@@ -29,8 +28,3 @@ async def differences(case: Case, state: State, at_s: int, accounts: Sequence[Ad
 def everybody(case: Case, state: State) -> list[Address]:
     """All who may hold a position, and all who do by the market's word."""
     return sorted({*case.deployment.accounts, *state.market.accounts(state.view)})
-
-
-def answers(state: State, view: View, accounts: Sequence[Address]) -> dict[Address, object]:
-    """What is made of each account: rows, and health at a fixed time."""
-    return {account: (state.market.rows(view, account), state.market.health(view, account, state.landing_s)) for account in accounts}

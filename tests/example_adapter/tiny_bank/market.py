@@ -12,6 +12,7 @@ from keeper.errors import Skip
 from keeper.fixedpoint import BPS, WAD
 from keeper.ports import Apply, ColumnView, View
 from keeper.types import (
+    Action,
     Address,
     Audit,
     Cell,
@@ -170,7 +171,7 @@ class TinyBankMarket:
             prepaid=True,
         )
 
-    def encode(self, fill: Fill) -> tuple[Step, ...]:
+    def encode(self, fill: Fill) -> tuple[Action, ...]:
         """Approve, liquidate, withdraw what is left of the approval: tokens like USDT refuse to change one that is not 0."""
         debt, bank = fill.debt_token, address_word(self.address)
         return (

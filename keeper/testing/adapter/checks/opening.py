@@ -57,6 +57,8 @@ class Opening:
             await case.deployment.open(case.adapter, _Away(case.life.node.rpc, case.life.last))
         except Transient:
             return
+        except ConfigError as blamed:
+            raise Nonconformity(f"the node was away, and the config was blamed: {blamed}") from None
         raise Nonconformity("the node was away, and the market was opened without it")
 
     async def test_nothing_but_opening_does_input_or_output(self, case: Case) -> None:

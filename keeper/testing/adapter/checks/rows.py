@@ -13,6 +13,7 @@ from keeper.book.state import Overlay, Tables
 from keeper.ports import Market, View
 from keeper.testing.adapter.case import Case, State
 from keeper.testing.adapter.expect import enough, require, same
+from keeper.testing.adapter.standing import everybody
 from keeper.types import Address, Factor, PriceFeed, Row, Write
 
 FLOAT = 1e-9
@@ -51,10 +52,10 @@ class Rows:
 
     async def test_who_owes_has_rows_and_nobody_else(self, case: Case) -> None:
         for state in await case.states():
-            owing = {account for account in state.market.accounts(state.view) if state.market.rows(state.view, account)}
-            for account in {*case.deployment.accounts, *owing}:
+            for account in everybody(case, state):
                 debt = state.market.health(state.view, account, state.head.timestamp_s).debt
-                same(account in owing, bool(debt), f"{account} owes {debt} at block {state.head.number}; whether it has rows")
+                rows = state.market.rows(state.view, account)
+                same(bool(rows), bool(debt), f"{account} owes {debt} at block {state.head.number}; whether it has rows")
 
     async def test_compiled_rows_are_the_rows(self, case: Case) -> None:
         """All at once, and of some accounts only."""
