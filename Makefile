@@ -2,7 +2,7 @@
 
 PYTHON ?= python3
 BIN := .venv/bin
-STAMP := .venv/.ready-$(shell cat pyproject.toml .ci/constraints.txt | cksum | cut -d' ' -f1)
+STAMP := .venv/.ready-$(shell cat pyproject.toml tests/example_adapter/pyproject.toml .ci/constraints.txt | cksum | cut -d' ' -f1)
 T ?= tests
 
 .DEFAULT_GOAL := help
@@ -40,7 +40,7 @@ fmt: venv ## Format and fix what can be fixed
 
 venv: $(STAMP) ## The environment, with `keeper` in .venv/bin
 
-$(STAMP): pyproject.toml .ci/constraints.txt
+$(STAMP): pyproject.toml tests/example_adapter/pyproject.toml .ci/constraints.txt
 	@PYTHON=$(PYTHON) .ci/venv
 	@touch $@
 

@@ -12,12 +12,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from keeper import __version__
+from keeper.commands import arguments
 
 if TYPE_CHECKING:
     from keeper.commands.output import Row, Rows
-    from keeper.commands.stress import Shock
     from keeper.config import Settings
-    from keeper.types import Address
 
 CONTEXT = {"help_option_names": ["-h", "--help"]}
 
@@ -31,6 +30,8 @@ app = typer.Typer(
 )
 config_app = typer.Typer(no_args_is_help=True, context_settings=CONTEXT, help="Show the settings in force, or what can be set.")
 app.add_typer(config_app, name="config", rich_help_panel="Ask it")
+adapter_app = typer.Typer(no_args_is_help=True, context_settings=CONTEXT, help="Begin an adapter for another protocol.")
+app.add_typer(adapter_app, name="adapter", rich_help_panel="Extend it")
 
 
 def main() -> None:
@@ -83,55 +84,12 @@ def _version(asked: bool) -> None:
         raise typer.Exit
 
 
-def _health_factor(text: str) -> int:
-    from decimal import Decimal, InvalidOperation
-
-    try:
-        return int(Decimal(text) * 10**18)
-    except (InvalidOperation, ValueError, OverflowError):
-        raise typer.BadParameter(f"must be a number such as 1.05, was {text!r}") from None
-
-
-def _sizes(text: str) -> tuple[int, ...]:
-    units = {"k": 1_000, "m": 1_000_000}
-    found = []
-    for word in text.lower().split(","):
-        digits, unit = (word[:-1], units[word[-1]]) if word[-1:] in units else (word, 1)
-        if not (digits.isascii() and digits.isdigit()) or not _FEWEST <= int(digits) * unit <= _MOST:
-            raise typer.BadParameter(f"must be sizes from {_FEWEST} to 10m such as 1k,1m, was {text!r}")
-        found.append(int(digits) * unit)
-    return tuple(dict.fromkeys(found))
-
-
-def _names(text: str) -> tuple[str, ...]:
-    return tuple(name.strip() for name in text.split(",") if name.strip())
-
-
-def _account(text: str) -> Address:
-    from keeper.address import parse_address
-
-    try:
-        return parse_address(text)
-    except ValueError as error:
-        raise typer.BadParameter(str(error)) from None
-
-
-def _shock(text: str) -> Shock:
-    from keeper.commands.stress import parse_shock
-
-    try:
-        return parse_shock(text)
-    except ValueError as error:
-        raise typer.BadParameter(str(error)) from None
-
-
 Config = Annotated[Path, typer.Option("--config", "-c", envvar="KEEPER_CONFIG", metavar="FILE", help="The config file (TOML).")]
 Json = Annotated[bool, typer.Option("--json", help="One JSON object a line; integers as strings.")]
 Accounts = Annotated[int, typer.Option("--accounts", min=1, metavar="N", help="How many borrowers.")]
 Seed = Annotated[int, typer.Option("--seed", min=0, metavar="S", help="Same seed, same borrowers and prices.")]
 Default = Path("config/keeper.toml")
 _TABLE_BELOW_WAD = 11 * 10**17
-_FEWEST, _MOST = 100, 10_000_000
 
 
 @app.callback()
@@ -180,8 +138,10 @@ def devnet(
 
 @app.command(rich_help_panel="Try it")
 def bench(
-    accounts: Annotated[Any, typer.Option(parser=_sizes, metavar="N,...", help="Sizes of book; 1m takes minutes.")] = "1k,10k,100k",
-    only: Annotated[Any, typer.Option(parser=_names, metavar="NAME,...", help="Only these measures.")] = "",
+    accounts: Annotated[
+        Any, typer.Option(parser=arguments.sizes, metavar="N,...", help="Sizes of book; 1m takes minutes.")
+    ] = "1k,10k,100k",
+    only: Annotated[Any, typer.Option(parser=arguments.names, metavar="NAME,...", help="Only these measures.")] = "",
     seed: Annotated[int, typer.Option("--seed", min=0, metavar="S", help="Same seed, same book.")] = 1,
     devnet: Annotated[bool, typer.Option("--devnet/--no-devnet", help="Also what is measured against a node.")] = True,
     as_json: Json = False,
@@ -242,9 +202,11 @@ def replay(
 @app.command(rich_help_panel="Run it")
 def deploy(
     config: Config = Default,
-    owner: Annotated[Any, typer.Option(parser=_account, metavar="ADDRESS", help="Cold: adds and revokes operators.")] = None,
-    beneficiary: Annotated[Any, typer.Option(parser=_account, metavar="ADDRESS", help="Where every profit goes.")] = None,
-    operator: Annotated[Any, typer.Option(parser=_account, metavar="ADDRESS", help="May call it; the signer if not given.")] = None,
+    owner: Annotated[Any, typer.Option(parser=arguments.account, metavar="ADDRESS", help="Cold: adds and revokes operators.")] = None,
+    beneficiary: Annotated[Any, typer.Option(parser=arguments.account, metavar="ADDRESS", help="Where every profit goes.")] = None,
+    operator: Annotated[
+        Any, typer.Option(parser=arguments.account, metavar="ADDRESS", help="May call it; the signer if not given.")
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """Deploy the executor contract. Roles not given here are taken from the config."""
@@ -261,7 +223,9 @@ def deploy(
 def scan(
     config: Config = Default,
     next_block: Annotated[bool, typer.Option("--next", help="At the block a transaction would land in.")] = False,
-    below: Annotated[Any, typer.Option(parser=_health_factor, metavar="HF", help="Only smaller health factors [1.1 in a table].")] = None,
+    below: Annotated[
+        Any, typer.Option(parser=arguments.health_factor, metavar="HF", help="Only smaller health factors [1.1 in a table].")
+    ] = None,
     everything: Annotated[bool, typer.Option("--all", help="Every account.")] = False,
     watch: Annotated[int | None, typer.Option("--watch", min=1, metavar="N", help="The N most likely to fall below 1 next.")] = None,
     as_json: Json = False,
@@ -283,7 +247,7 @@ def scan(
 
 @app.command(rich_help_panel="Ask it")
 def why(
-    address: Annotated[Any, typer.Argument(parser=_account, metavar="ADDRESS", help="The account.")],
+    address: Annotated[Any, typer.Argument(parser=arguments.account, metavar="ADDRESS", help="The account.")],
     config: Config = Default,
     market: Annotated[str | None, typer.Option("--market", metavar="NAME", help="Only this market.")] = None,
     as_json: Json = False,
@@ -297,7 +261,9 @@ def why(
 
 @app.command(rich_help_panel="Ask it")
 def stress(
-    shock: Annotated[list[Any], typer.Option(parser=_shock, metavar="TOKEN=CHANGE%", help="Such as ETH=-30%; once for each token.")],
+    shock: Annotated[
+        list[Any], typer.Option(parser=arguments.shock, metavar="TOKEN=CHANGE%", help="Such as ETH=-30%; once for each token.")
+    ],
     config: Config = Default,
     paths: Annotated[int, typer.Option("--paths", min=0, max=1_000_000, metavar="N", help="Value at risk over N random price paths.")] = 0,
     seed: Annotated[int, typer.Option("--seed", min=0, metavar="S", help="Same seed, same paths.")] = 1,
@@ -345,3 +311,26 @@ def config_schema(as_json: Json = False) -> None:
     from keeper.config import schema
 
     print(json.dumps(schema(), indent=None if as_json else 2))
+
+
+# --- extend it ----------------------------------------------------------------------------------------------------
+
+
+@app.command(rich_help_panel="Extend it")
+def adapters(as_json: Json = False) -> None:
+    """Which protocols and venues are installed, and which address each wants."""
+    from keeper.commands.adapters import adapters as command
+
+    _print(command(), as_json, ("name", "for", "package", "version", "about"))
+
+
+@adapter_app.command("new")
+def adapter_new(
+    name: Annotated[str, typer.Argument(metavar="NAME", help="Such as my-protocol.")],
+    path: Annotated[Path, typer.Option("--path", metavar="DIR", help="Where its folder comes.")] = Path(),
+    as_json: Json = False,
+) -> None:
+    """Write a package with an adapter that works, for a toy protocol, and its tests. Change it into yours."""
+    from keeper.commands.adapters import new as command
+
+    _print(command(name, path), as_json)

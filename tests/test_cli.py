@@ -18,7 +18,7 @@ from keeper.errors import ConfigError, Halt, Skip, Transient
 from keeper.secret import Secret, hide
 
 EXAMPLE = str(Path(__file__).parent.parent / "config" / "keeper.example.toml")
-COMMANDS = ["demo", "devnet", "check", "run", "deploy", "scan", "why", "stress", "ledger", "config"]
+COMMANDS = ["demo", "devnet", "check", "run", "deploy", "scan", "why", "stress", "ledger", "config", "adapters", "adapter"]
 ACCOUNT = "0x5aAeb6053F3E94C9b9A09f33669435E7Ef1BeAed"
 
 

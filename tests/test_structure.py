@@ -26,7 +26,7 @@ CACHES = {".git", ".venv", "__pycache__", "build", "dist", "data"}
 
 def ours() -> list[Path]:
     """Every text file of the project, without what tools leave behind."""
-    folders = [ROOT / name for name in ("keeper", "tests", "config", ".ci")]
+    folders = [ROOT / name for name in ("keeper", "tests", "config", "docs", ".ci")]
     files = [path for folder in folders for path in folder.rglob("*")] + list(ROOT.iterdir())
     return [
         path

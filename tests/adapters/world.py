@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from functools import cache
 
 from vyper import compile_code
@@ -14,6 +13,7 @@ from keeper.devnet.genesis.tokens import BY_SYMBOL
 from keeper.devnet.names import DEPLOYER, TRANSMITTER, derived
 from keeper.devnet.oracle import report
 from keeper.fixedpoint import MAX_UINT256
+from keeper.testing import Transaction as Action
 from keeper.types import ZERO_ADDRESS, Address
 
 LIQUIDATOR = derived("tests: liquidator")
@@ -29,14 +29,7 @@ def executeOperation(asset: address, amount: uint256, premium: uint256, initiato
     return True
 """
 
-
-@dataclass(frozen=True, slots=True)
-class Action:
-    """A transaction to try; most random ones may well revert."""
-
-    sender: Address
-    to: Address
-    data: bytes
+__all__ = ["LIQUIDATOR", "Action", "World"]
 
 
 class World:

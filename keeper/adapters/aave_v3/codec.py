@@ -21,11 +21,17 @@ def selector(signature: str) -> bytes:
 
 
 def word(data: bytes, index: int) -> int:
-    return int.from_bytes(data[WORD * index : WORD * index + WORD])
+    """Raises IndexError where there is none."""
+    found = data[WORD * index : WORD * index + WORD]
+    if len(found) < WORD:
+        raise IndexError(index)
+    return int.from_bytes(found)
 
 
 def three_words(data: bytes) -> tuple[int, int, int]:
-    """The first three."""
+    """The first three. Raises IndexError where there are less."""
+    if len(data) < 3 * WORD:
+        raise IndexError(2)
     from_bytes = int.from_bytes
     return from_bytes(data[:32]), from_bytes(data[32:64]), from_bytes(data[64:96])
 
@@ -76,6 +82,6 @@ def reply_text(reply: bytes | None) -> str:
     """A string reply, or the bytes32 of tokens older than the ABI's string; "" when it is neither."""
     if reply is None or len(reply) < WORD:
         return ""
-    raw = reply[2 * WORD : 2 * WORD + word(reply, 1)] if len(reply) > WORD else reply.rstrip(b"\0")
+    raw = reply[2 * WORD : 2 * WORD + word(reply, 1)] if len(reply) >= 2 * WORD else reply.rstrip(b"\0")
     text = raw.decode("utf-8", errors="replace")
     return text if text.isprintable() else ""

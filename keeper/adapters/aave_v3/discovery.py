@@ -32,7 +32,7 @@ HISTORY = frozenset({*BIRTH, POOL_UPDATED, ADDRESS_SET_AS_PROXY})
 
 
 class AaveV3:
-    """The adapter registered as "aave-v3"."""
+    """Aave v3, 3.0 to 3.7. Its address is the market's PoolAddressesProvider."""
 
     name = ADAPTER
 

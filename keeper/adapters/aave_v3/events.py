@@ -17,6 +17,7 @@ from keeper.adapters.aave_v3.codec import signed, three_words, to_address, topic
 from keeper.adapters.aave_v3.feeds import priced
 from keeper.adapters.aave_v3.governance import CONFIGURATOR, PROVIDER
 from keeper.adapters.aave_v3.interest import accrue
+from keeper.errors import Transient
 from keeper.ports import View
 from keeper.types import Address, Log, Write
 
@@ -39,9 +40,12 @@ class Applier:
         self._stranger = _other(deployment, cells, ())
 
     def __call__(self, log: Log, view: View) -> list[Write]:
-        """None for a log of a contract or kind that is not followed."""
+        """None for a log of a contract or kind that is not followed. Raises Transient for one that lacks words: no contract emits it."""
         handler = self._roles.get(log.address, self._stranger).get(log.topics[0]) if log.topics else None
-        return handler(log, view) if handler else []
+        try:
+            return handler(log, view) if handler else []
+        except IndexError:
+            raise Transient(f"a log of {log.address} in block {log.block_number} is cut short: the node sent a part of it") from None
 
 
 def reshapes(cells: Cells, writes: Iterable[Write]) -> bool:

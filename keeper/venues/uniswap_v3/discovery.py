@@ -15,7 +15,7 @@ BUILT_IN_SPACINGS = {500: 10, 3000: 60, 10000: 200}
 
 
 class UniswapV3:
-    """Opens a factory's address as a venue. Entry point `uniswap-v3` of the group `keeper.venues`."""
+    """Uniswap v3 and its forks. Its address is the factory's."""
 
     name = "uniswap-v3"
 

@@ -1,0 +1,73 @@
+"""Accounts: who there is, what they are worth at any time, and who may be liquidated."""
+
+from __future__ import annotations
+
+from keeper.testing.adapter.case import Case
+from keeper.testing.adapter.expect import enough, require, same
+from keeper.testing.adapter.run import admits
+from keeper.testing.adapter.standing import differences, everybody
+from keeper.types import Address, Guard, Read, Row
+
+AHEAD_S = (1, 3_600, 30 * 86_400)
+
+
+class Healths:
+    async def test_health_equals_the_chain_at_any_later_time(self, case: Case) -> None:
+        """The same block's state, a second, an hour and a month later."""
+        compared = 0
+        for state in (await case.states())[::2]:
+            for ahead_s in AHEAD_S:
+                count, wrong = await differences(case, state, state.head.timestamp_s + ahead_s)
+                require(not wrong, f"at block {state.head.number}, {ahead_s} s later: {'; '.join(wrong[:3])}")
+                compared += count
+        enough(compared, 3 * case.deployment.blocks, "audited words")
+
+    async def test_the_guard_lets_pass_who_is_liquidatable_and_nobody_else(self, case: Case) -> None:
+        seen = [0, 0]
+        for state in await case.states():
+            at_s, accounts = state.landing_s, sorted(state.market.accounts(state.view))
+            guards = [state.market.guard(account) for account in accounts]
+            replies = await case.reader.asked([_read(guard) for guard in guards], state.head.hash, at_s)
+            for account, guard, reply in zip(accounts, guards, replies, strict=True):
+                liquidatable = state.market.health(state.view, account, at_s).liquidatable
+                require(reply is not None, f"the guard's call for {account} reverts at block {state.head.number}")
+                same(admits(guard, reply), liquidatable, f"whether the guard of {account} lets it pass at block {state.head.number}")
+                seen[liquidatable] += 1
+        enough(min(seen), 5, "healthy and liquidatable accounts")
+
+    async def test_everybody_who_owes_is_among_the_accounts_once(self, case: Case) -> None:
+        for state in await case.states():
+            listed = list(state.market.accounts(state.view))
+            same(len(listed), len(set(listed)), f"accounts listed at block {state.head.number}")
+            for account in set(everybody(case, state)) - set(listed):
+                debt = state.market.health(state.view, account, state.head.timestamp_s).debt
+                require(not debt, f"account {account} owes {debt} at block {state.head.number} and is not among the accounts")
+
+    async def test_touched_names_every_account_whose_rows_have_changed(self, case: Case) -> None:
+        changed = 0
+        before: dict[Address, tuple[Row, ...]] | None = None
+        for state in await case.states():
+            rows = {account: state.market.rows(state.view, account) for account in everybody(case, state)}
+            touched = state.market.touched(state.changed)
+            for account, row in rows.items() if before is not None else ():
+                if row != (before or {}).get(account, ()):
+                    require(account in touched, f"block {state.head.number} changed the rows of {account}, and touched does not name it")
+                    changed += 1
+            before = rows
+        enough(changed, case.deployment.blocks // 2, "changes of an account's rows")
+
+    async def test_what_an_account_holds_adds_up_to_its_health(self, case: Case) -> None:
+        """Legs of the same side and unit: the debts sum up to the debt, and their tokens are listed."""
+        for state in await case.states():
+            tokens = state.market.tokens(state.view)
+            for account in sorted(state.market.accounts(state.view)):
+                health = state.market.health(state.view, account, state.landing_s)
+                same((health.account, health.timestamp_s), (account, state.landing_s), "account and time of a health")
+                for leg in health.legs:
+                    require(leg.token in tokens, f"{account} holds {leg.token}, which is none of the market's tokens")
+                    require(leg.side in {"collateral", "debt"}, f"a leg of {account} is of side {leg.side!r}")
+                    require(leg.amount >= 0 and leg.price >= 0, f"a leg of {account} has amount {leg.amount} at price {leg.price}")
+
+
+def _read(guard: Guard) -> Read:
+    return Read(guard.target, guard.data)
