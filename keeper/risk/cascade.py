@@ -185,7 +185,8 @@ class Cascade:
     def _gain(self, market: Market, fill: Fill, state: View, rates: _Rates) -> float:
         """The most that a sale could leave, in the market's unit: more of it only sells for less."""
         seized, repaid = _worth(market, state, fill.collateral_token, fill.seized), _worth(market, state, fill.debt_token, fill.repaid)
-        return seized * rates(market, fill.collateral_token, fill.debt_token) - repaid + DOUBT * seized
+        promised = sum(_worth(market, state, token, amount) for token, amount in fill.promised)
+        return seized * rates(market, fill.collateral_token, fill.debt_token) - repaid + promised + DOUBT * seized
 
     def _least_gain(self, market: Market, fill: Fill, state: View) -> float:
         """What the gas of the call alone costs, less what the planner lets pass."""
