@@ -56,9 +56,14 @@ def secured(health: Health) -> int:
     return sum(leg.value for leg in health.legs if leg.side == "collateral")
 
 
+def owed(health: Health) -> int:
+    """Value of all that is owed: not the margin that a position requires."""
+    return sum(leg.value for leg in health.legs if leg.side == "debt")
+
+
 def shortfall(health: Health) -> int:
     """What is owed that all collateral, at its oracle's prices, would not cover."""
-    return max(sum(leg.value for leg in health.legs if leg.side == "debt") - secured(health), 0)
+    return max(owed(health) - secured(health), 0)
 
 
 # --- accounts as arrays -------------------------------------------------------------------------------------------
@@ -99,9 +104,9 @@ class Positions:
         return sorted((c for c in found if c.health.liquidatable), key=lambda c: c.health.debt, reverse=True)
 
 
-def unit_of(book: Positions) -> float:
+def unit_of(book: Positions) -> int:
     """One of the currency that values are in: 10^8 of "usd-8" are a dollar."""
-    return float(10.0 ** int(book.unit.rpartition("-")[2] or 0))
+    return int(10 ** int(book.unit.rpartition("-")[2] or 0))
 
 
 def priced(market: Market, view: View) -> tuple[Address, ...]:
@@ -130,7 +135,9 @@ def positions(market: Market, view: View, at_s: int, tick: Tick = lambda _: None
     steady = [not market.repriced(view, {token: 1}) for token in tokens]
     unit = healths[0].unit if healths else ""
     prices = np.array([float(p or 1) for p in price])
-    return Positions(market, unit, tuple(accounts), tokens, prices, collateral, debt, surplus, np.array(odd, np.bool_), np.array(steady, np.bool_))
+    return Positions(
+        market, unit, tuple(accounts), tokens, prices, collateral, debt, surplus, np.array(odd, np.bool_), np.array(steady, np.bool_)
+    )
 
 
 def _odd(market: Market, view: View, health: Health, price: Mapping[Address, int]) -> bool:
