@@ -60,8 +60,8 @@ def refusal(tmp_path: Path, text: str, **env: str) -> str:
 
 def test_the_example_loads_and_shows_the_defaults() -> None:
     chain = load(CONFIG / "keeper.example.toml", {}).chains[0]
-    bare = {key: type(getattr(chain, key))() for key in ("bidding", "limits")}
-    assert {"bidding": chain.bidding, "limits": chain.limits} == bare
+    bare = {key: type(getattr(chain, key))() for key in ("bidding", "limits", "auctions")}
+    assert {"bidding": chain.bidding, "limits": chain.limits, "auctions": chain.auctions} == bare
     assert chain.markets[0].address == PROVIDER.lower()
     assert (chain.signer, chain.executor and chain.executor.address) == (None, None)
 
