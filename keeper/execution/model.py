@@ -137,6 +137,7 @@ class ModelProcess:
             await self._listen(process)
         finally:
             self._process = None
+            self._give_up()
             _kill(process)
             await process.wait()
 
@@ -153,6 +154,12 @@ class ModelProcess:
             if not line:
                 return
             self._hear(line)
+
+    def _give_up(self) -> None:
+        """What it was asked it will not answer."""
+        for answer in self._asked.values():
+            if not answer.done():
+                answer.set_exception(OSError("the model died"))
 
     def _hear(self, line: bytes) -> None:
         try:

@@ -11,6 +11,7 @@ from contextlib import suppress
 
 from keeper.bidding.auction import AuctionModel, Standing
 from keeper.errors import Skip
+from keeper.fixedpoint import BPS
 from keeper.planning.predict import Predictor
 from keeper.ports import Auctioneer, Market, View
 from keeper.types import Prediction
@@ -39,24 +40,28 @@ class Patience:
         return isinstance(market, Auctioneer) and market.falls(view, made.plan, made.timestamp_s)
 
     def standing(self, market: Market, made: Prediction, view: View, gas_price_wei: int) -> Standing:
-        """The lot as it stands in the prediction's block. Raises Skip("no_price")."""
+        """The lot as it stands in the prediction's block; without what is promised, for that comes whoever buys. Raises Skip("no_price")."""
         price_wei = self._predictor.value_wei(market, view, made.plan.debt_token, made.repaid)
-        gain_wei = 0
+        left_wei, gain_wei = self._gained_wei(market, made, view), 0
         with suppress(Skip):
-            gain_wei = self._predictor.predict(made.plan, view, made.timestamp_s + self._block_s).value_wei - made.value_wei
+            later = self._predictor.predict(made.plan, view, made.timestamp_s + self._block_s)
+            gain_wei = self._gained_wei(market, later, view) - left_wei
         return Standing(
             market=market.name,
             account=made.plan.account,
             timestamp_s=made.timestamp_s,
             lot=made.seized,
             price_wei=price_wei,
-            value_wei=made.value_wei + price_wei,
+            value_wei=left_wei + price_wei,
             cost_wei=made.gas * gas_price_wei,
             gain_wei=gain_wei,
         )
 
+    def _gained_wei(self, market: Market, made: Prediction, view: View) -> int:
+        return sum(self._predictor.value_wei(market, view, token, amount) for token, amount in made.gains.items())
+
 
 def _margin(standing: Standing, price_wei: int) -> str:
-    """What is left at a price."""
+    """What is left at a price, rounded down."""
     left_wei = standing.value_wei - standing.cost_wei - price_wei
-    return f"{left_wei * 100 / price_wei:.2f} %" if price_wei else "any"
+    return f"{left_wei * BPS // price_wei / 100:.2f} %" if price_wei else "any"

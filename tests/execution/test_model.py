@@ -129,6 +129,11 @@ async def test_one_that_dies_is_started_again_and_answers(start: Start, tmp_path
         assert await model.decide(LOT) == Decision(True, 500, "model")
 
 
+async def test_one_that_dies_over_a_question_leaves_the_word_to_the_default_at_once(start: Start) -> None:
+    async with asyncio.timeout(WAIT_S), start("next(asked())", answer_s=10 * WAIT_S) as model:
+        assert await model.decide(LOT) == Decision(False, 7, "default")
+
+
 async def test_one_that_keeps_dying_is_started_ever_more_seldom(start: Start) -> None:
     async with start("sys.exit(1)", first_pause_s=0.05) as model:
         began = asyncio.get_running_loop().time()
