@@ -29,20 +29,18 @@ class Reckoner:
     def __init__(self, sources: Sequence[LogSource], predictor: Predictor, patience: Patience, priority_fee_wei: int) -> None:
         self._sources, self._predictor, self._patience = tuple(sources), predictor, patience
         self._priority_fee_wei = priority_fee_wei
-
-    @property
-    def idle(self) -> bool:
-        """No market has anything to tell of."""
-        return not any(isinstance(market, Auctioneer) for market in self._predictor.markets.values())
+        self._markets = [market for market in predictor.markets.values() if isinstance(market, Auctioneer)]
 
     def rivals(self, block: Block, before: View, ours: Collection[Address]) -> Iterator[Standing]:
         """Lots that somebody else bought in this block while their price fell, as they stood. `before`: the state just before the block;
         `ours`: who buys for us."""
+        if not any(market.bought(block.logs, before) for market in self._markets):
+            return
         state = Overlay(before)
         for _, transaction in groupby(block.logs, key=lambda log: log.tx_index):
             logs = tuple(transaction)
-            for market in self._predictor.markets.values():
-                for purchase in market.bought(logs, state) if isinstance(market, Auctioneer) else ():
+            for market in self._markets:
+                for purchase in market.bought(logs, state):
                     if purchase.buyer not in ours:
                         yield from self._standing(market, purchase, state, block.head)
             apply_logs(self._sources, logs, state)

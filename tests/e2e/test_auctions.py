@@ -83,6 +83,7 @@ async def test_without_a_rival_each_lot_is_bought_in_the_block_that_promises_mos
             worth = [promised(PRIOR_BPS, before, now, step_bps, later) for later in range(40)]
             assert (worth[0] >= 0.98 * max(worth)) == (now == margins[-1]), (before, now, step_bps)
     await assert_exact(world, bought)
+    assert not (world.ledger_file.parent / "auctions.json").exists(), "our own purchases are not a rival's"
 
 
 async def test_a_rival_is_learned_and_from_then_on_comes_too_late_even_after_a_restart(net: Devnet, tmp_path: Path) -> None:
@@ -177,7 +178,7 @@ async def test_a_model_that_dies_leaves_its_word_to_the_keepers_own_until_it_is_
 async def lived(lives: Path, count: int) -> list[int]:
     """Until the model was started so often; the processes."""
     async with asyncio.timeout(PATIENCE_S):
-        while len(pids(lives)) < count:
+        while len(pids(lives)) < count:  # noqa: ASYNC110 - it looks at another process
             await asyncio.sleep(0)
     return pids(lives)
 
