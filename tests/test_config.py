@@ -257,8 +257,8 @@ def test_a_bad_section_says_what_it_must_be(tmp_path: Path, extra: str, message:
 
 
 def test_a_command_is_a_list_or_text_as_in_a_shell(tmp_path: Path) -> None:
-    for given in ('["python3", "my model.py", "-q"]', "\"python3 'my model.py' -q\""):
-        chain = read(tmp_path, f"{MINIMAL}\n[chains.auctions]\nmodel = {given}\n").chains[0]
+    for written in ('["python3", "my model.py", "-q"]', "\"python3 'my model.py' -q\""):
+        chain = read(tmp_path, f"{MINIMAL}\n[chains.auctions]\nmodel = {written}\n").chains[0]
         assert chain.auctions.model == ("python3", "my model.py", "-q")
     assert read(tmp_path, MINIMAL).chains[0].auctions.model == ()
 
