@@ -52,13 +52,16 @@ class Story:
     """The newest block, if nothing was sent at it and nothing was on its way."""
     calm_block: int = -1
     """The same, if nothing is left for later either."""
+    waiting: bool = False
+    """Something was left for later at the newest block."""
 
     def block(self, chain: str, report: BlockReport) -> None:
         self.left = {(o.market, o.account): o for o in report.outcomes if o.verdict is Verdict.SKIPPED}
-        busy = any(outcome.verdict is Verdict.PENDING or outcome.reason in UNDER_WAY for outcome in report.outcomes)
-        waiting = any(outcome.reason == WAITING for outcome in report.outcomes)
+        dry = any(outcome.verdict is Verdict.DRY for outcome in report.outcomes)  # then what is left for the next block is left again
+        busy = not dry and any(outcome.verdict is Verdict.PENDING or outcome.reason in UNDER_WAY for outcome in report.outcomes)
+        self.waiting = any(outcome.reason == WAITING for outcome in report.outcomes)
         self.idle_block = -1 if busy else report.head.number
-        self.calm_block = -1 if busy or waiting else report.head.number
+        self.calm_block = -1 if busy or self.waiting else report.head.number
 
     def outcomes(self, chain: str, outcomes: Iterable[Outcome]) -> None:
         self.dry.update({(o.market, o.account): o for o in outcomes if o.verdict is Verdict.DRY})
@@ -134,9 +137,11 @@ async def _market(net: Devnet, ready: asyncio.Event, story: Story, view: View, s
             await _move(net, move, story, view)
     view.phase("settling")
     tell("settling")
-    for blocks in range(PATIENT_BLOCKS):
-        if blocks >= SETTLE_BLOCKS and story.calm_block > 0:
-            return
+    for _ in range(PATIENT_BLOCKS):
+        if not story.waiting:
+            break
+        await net.next_block()
+    for _ in range(SETTLE_BLOCKS):
         await net.next_block()
 
 
