@@ -40,7 +40,7 @@ class Patience:
         return isinstance(market, Auctioneer) and market.falls(view, made.plan, made.timestamp_s)
 
     def standing(self, market: Market, made: Prediction, view: View, gas_price_wei: int) -> Standing:
-        """The lot as it stands in the prediction's block; without what is promised, for that comes whoever buys. Raises Skip("no_price")."""
+        """The lot in the prediction's block; without what is promised, for that comes whoever buys. Raises Skip("no_price")."""
         price_wei = self._predictor.value_wei(market, view, made.plan.debt_token, made.repaid)
         left_wei, gain_wei = self._gained_wei(market, made, view), 0
         with suppress(Skip):

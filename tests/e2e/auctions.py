@@ -13,7 +13,7 @@ from eth_utils.crypto import keccak
 from keeper.config import load
 from keeper.devnet import Devnet
 from keeper.devnet.genesis.tokens import BY_SYMBOL
-from keeper.devnet.genesis.yields import MARKET, account_of
+from keeper.devnet.genesis.yields import MARKET, TERMS, account_of, asset_id, series_id, vault_id
 from keeper.devnet.names import BENEFICIARY, DEPLOYER, OPERATOR, derived
 from keeper.fixedpoint import MAX_UINT256
 from keeper.types import Address, Outcome, Verdict
@@ -29,12 +29,14 @@ MARGIN = re.compile(r"margin (-?[0-9.]+) % < (?:([0-9.]+) %|any) \((.*)\)")
 
 
 async def auction_world(net: Devnet, folder: Path, more: str = "") -> World:
-    """Our executor on a devnet where only auctions are configured; `more` of the config."""
+    """Our executor on a devnet where only auctions are configured; `more` of the config. Blocks follow each other faster than an audit: the
+    node would answer it with the next one's time."""
     receipt = await net.transact(DEPLOYER, None, EXECUTOR.creation((DEPLOYER, BENEFICIARY, [OPERATOR]), {}))
     executor = Address(receipt["contractAddress"].lower())
     text = config_of(net.config.read_text(), MARKET).replace('mode = "dry-run"', 'mode = "live"')
     text = text.replace("[chains.executor]\n", f'{more}\n[chains.executor]\naddress = "{executor}"\n')
     text = text.replace('"operator.key"', f'"{net.config.parent / "operator.key"}"')
+    text = text.replace("block_time_s = ", "audit_accounts = 0\nblock_time_s = ")
     config = folder / "keeper.toml"
     config.write_text(text)
     return World(net, executor, load(config, {}))
@@ -50,6 +52,27 @@ def model(folder: Path, script: str, answer_ms: int = 10_000) -> str:
     """Of the config: a bidding model with this script."""
     (folder / "model.py").write_text(script)
     return f'[chains.auctions]\nmodel = ["{sys.executable}", "model.py"]\nanswer_ms = {answer_ms}'
+
+
+async def huge_vault(net: Devnet, dai: int) -> Address:
+    """One that owes so much, a hair above the ratio: more collateral than the pools take at once."""
+    owner, now_s = (
+        derived("tests: owner of a huge vault"),
+        int((await net.request("eth_getBlockByNumber", "latest", False))["timestamp"], 16),
+    )
+    number, price = vault_id(owner, now_s + BLOCK_S), (await net.prices())["WETH"]
+    ink, art = dai * 10**26 * TERMS["WETH"].ratio_ppm // 10**6 * 1001 // (1000 * price), dai * 10**18
+    await net.request("anvil_setBalance", owner, hex(10**24))
+    await net.request("anvil_dealERC20", owner, net.addresses["token.WETH"], hex(ink))
+    calls: list[tuple[str, str, tuple[object, ...]]] = [
+        ("token.WETH", "approve", (net.addresses["yield.join.WETH"], ink)),
+        ("yield.ladle", "build", (series_id("DAI"), asset_id("WETH"), 0)),
+        ("yield.ladle", "pour", (bytes.fromhex(number[2:]), owner, ink, art)),
+    ]
+    for name, function, arguments in calls:
+        await net.send(owner, net.addresses[name], net.encode(name, function, *arguments), gas=2_000_000)
+    await net.mine(now_s + BLOCK_S)
+    return account_of(number)
 
 
 # --- what the keeper said

@@ -13,7 +13,7 @@ from keeper.commands.why import why
 from keeper.devnet import Devnet
 from keeper.types import Address
 from tests.bidding.test_auction import promised
-from tests.e2e.auctions import Rival, auction_world, fall, model, sent_after_waiting, waits
+from tests.e2e.auctions import Rival, auction_world, fall, huge_vault, model, sent_after_waiting, waits
 from tests.e2e.cli import MakeFolder
 from tests.e2e.world import Keeper, World, assert_ledger_is_the_chain, keeper_on, settle_down, step
 from tests.execution.test_model import alive
@@ -121,6 +121,29 @@ async def test_what_a_rival_leaves_of_a_lot_is_bought_to_its_end(net: Devnet, tm
     assert account in bought
     assert await rival.auction(account) == (0, 0)
     await assert_exact(world, bought)
+
+
+async def test_a_lot_too_large_for_the_pools_is_bought_in_parts_and_to_its_end(net: Devnet, tmp_path: Path) -> None:
+    """Others bring the pools back to the price between the blocks."""
+    world, rival = await auction_world(net, tmp_path), Rival(net, ABOVE_BPS)
+    account = await huge_vault(net, dai=100_000_000)
+    async with keeper_on(world) as keeper:
+        await fall(world, keeper, 3)
+        await step(world, keeper)
+        assert (await rival.auction(account))[1] > 0
+        for _ in range(MOST_BLOCKS):
+            await net.arbitrage()
+            await step(world, keeper)
+            if await rival.auction(account) == (0, 0):
+                break
+        assert await rival.auction(account) == (0, 0)
+        await settle_down(world, keeper, at_least=1)
+    rows = [row for row in await assert_ledger_is_the_chain(world) if row["account"] == account]
+    purchases = [row for row in rows if row["realised_profit"]]
+    assert len(purchases) > 1
+    assert min(row["block"] for row in purchases) > waits(keeper, account)[0].block + 3
+    assert {row["result"] for row in rows} == {"won"}
+    assert [row["predicted_profit"] for row in rows] == [row["realised_profit"] for row in rows]
 
 
 async def test_a_lot_that_waits_is_explained_with_its_margins(net: Devnet, tmp_path: Path) -> None:
