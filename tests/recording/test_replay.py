@@ -26,7 +26,22 @@ STEPS = 4
 
 
 async def record(net: Devnet, settings: Settings, tape: Path, before: Mapping[int, Callable[[], None]] | None = None) -> None:
-    """A dry run through a crash; each block is worked on before the next is mined. `before`: what happens before a step's block."""
+    """A dry run through a crash. `before`: what happens before a step's block."""
+    steps = path("crash", STEPS, 1, await net.prices())
+
+    async def step(number: int) -> None:
+        await net.set_prices(steps[number])
+        (before or {}).get(number, lambda: None)()
+
+    await run_through(net, settings, tape, STEPS, step)
+
+
+async def nothing(number: int) -> None:
+    return None
+
+
+async def run_through(net: Devnet, settings: Settings, tape: Path, blocks: int, step: Callable[[int], Awaitable[None]] = nothing) -> None:
+    """A dry run of so many blocks, each worked on before the next is mined. `step`: what happens before one."""
     reached = asyncio.Event()
     wanted = 0
 
@@ -37,9 +52,8 @@ async def record(net: Devnet, settings: Settings, tape: Path, before: Mapping[in
     with closing(Tape(tape)) as opened:
         keeper = asyncio.create_task(run(settings, live=False, listeners=Listeners(block=(block,)), recorder=Recorder(opened)))
         try:
-            for number, prices in enumerate(path("crash", STEPS, 1, await net.prices())):
-                await net.set_prices(prices)
-                (before or {}).get(number, lambda: None)()
+            for number in range(blocks):
+                await step(number)
                 reached.clear()
                 wanted = await net.mine()
                 await within(reached.wait, keeper)
