@@ -120,13 +120,14 @@ class Bookkeeper:
     async def _ask(self, view: View, block: Hash) -> list[Write]:
         """The replies of every source's questions; once more when they raise new ones: which aggregator stands behind a price source just
         heard of."""
-        overlay, asked = Overlay(view), set[Read]()
+        overlay, asked = Overlay(view), set[tuple[str, Read]]()  # by whom: two sources may have the same question
         while True:
             questions = [(source, source.reads(overlay)) for source in self.book.sources]
             reads = [read for _, wanted in questions for read in wanted]
-            if asked.issuperset(reads):
+            new = {(source.name, read) for source, wanted in questions for read in wanted} - asked
+            if not new:
                 return overlay.writes()
-            asked.update(reads)
+            asked |= new
             replies = await self._reader.calls(reads, block)
             answers = Overlay(overlay)
             for source, wanted in questions:

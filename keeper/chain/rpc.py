@@ -26,6 +26,9 @@ Call = tuple[str, Sequence[Any]]
 
 HEADERS = {"content-type": "application/json"}
 
+MAX_BODY_BYTES = 512 * 1024
+"""Of one batch: nodes refuse larger ones, each at a size of its own."""
+
 
 def repeatable(method: str) -> bool:
     """Only reads may be asked again: a repeated send or a repeated evm_mine does something twice."""
@@ -75,7 +78,7 @@ class Rpc:
         """Many calls' results in order, an RpcError in the place of each that failed. Raises Transient like `request`."""
         results: list[Any] = []
         while len(results) < len(calls):
-            part = calls[len(results) : len(results) + self._max_batch]
+            part = self._part(calls[len(results) : len(results) + self._max_batch])
             try:
                 results += await self._ask(part)
             except _BatchRefused as refused:
@@ -83,6 +86,11 @@ class Rpc:
                     raise refused.error from None
                 self._max_batch = len(part) // 2
         return results
+
+    def _part(self, calls: Sequence[Call]) -> Sequence[Call]:
+        """As many as one body holds; at least one."""
+        sizes = itertools.accumulate(len(orjson.dumps(params)) for _, params in calls)
+        return calls[: max(sum(1 for _ in itertools.takewhile(lambda size: size <= MAX_BODY_BYTES, sizes)), 1)]
 
     async def _ask(self, calls: Sequence[Call]) -> list[Any]:
         """Ask until every call has its answer; only what is missing is asked again."""

@@ -21,6 +21,7 @@ from keeper.adapters.perp_v2.rounding import RATIO
 from keeper.adapters.perp_v2.taking import Floor, Traded
 from keeper.book.state import Overlay
 from keeper.errors import Skip
+from keeper.fixedpoint import BPS
 from keeper.ports import Apply, ColumnView, View
 from keeper.types import (
     ZERO_ADDRESS,
@@ -171,15 +172,18 @@ class PerpV2Market:
             return Audit(read, {})
 
     def _legs(self, moment: Moment, found: Account) -> tuple[Leg, ...]:
-        """A position is a collateral or a debt of its base token, its notional the other of the settlement token."""
+        """A position is a collateral or a debt of its base token, its notional the other of the settlement token; it takes margin."""
         cash, books = self.deployment.settlement, self.deployment.books
+        margin_bps = found.mm_ratio * BPS // RATIO
         fixed = found.settlement + sum(position.notional for position in found.positions)
-        legs = [_leg(cash.token, cash.symbol, fixed // found.scale, fixed, 10**18, cash.decimals)]
+        legs = [_leg(cash.token, cash.symbol, fixed // found.scale, fixed, 10**18, cash.decimals, BPS, 0)]
         for position in found.positions:
             book = books[position.number]
-            legs.append(_leg(book.base, book.symbol, position.size, position.value, position.mark, 18))
-        for held, amount, value in found.collaterals:
-            legs.append(_leg(held.token, held.symbol, amount, value, moment.price(held) * 10 ** (18 - held.feed.decimals), held.decimals))
+            legs.append(_leg(book.base, book.symbol, position.size, position.value, position.mark, 18, BPS - margin_bps, margin_bps))
+        for held, amount, _ in found.collaterals:
+            price, ratio = moment.price(held) * 10 ** (18 - held.feed.decimals), self.cells.of_token(moment.view, held.token, "ratio")
+            worth = amount * price // 10**held.decimals
+            legs.append(_leg(held.token, held.symbol, amount, worth, price, held.decimals, ratio * BPS // RATIO, 0))
         return tuple(leg for leg in legs if leg.amount)
 
     # --- liquidations
@@ -252,6 +256,6 @@ def _share(value: int, requirement: int) -> int:
     return min(max(value * 10**18 // requirement, 0), SAFE_WAD)
 
 
-def _leg(token: Address, symbol: str, amount: int, value: int, price: int, decimals: int) -> Leg:
-    side, threshold = ("collateral", 10_000) if amount > 0 else ("debt", 0)
-    return Leg(token, symbol, side, abs(amount), abs(value), threshold, price, decimals)
+def _leg(token: Address, symbol: str, amount: int, value: int, price: int, decimals: int, threshold_bps: int, margin_bps: int) -> Leg:
+    side, weight_bps = ("collateral", threshold_bps) if amount > 0 else ("debt", margin_bps)
+    return Leg(token, symbol, side, abs(amount), abs(value), weight_bps, price, decimals)
