@@ -184,7 +184,12 @@ async def test_the_command_tells_people_programs_and_reports_the_same_every_time
         "perp": "insurance fund",
         "yield": "suppliers",
     }
-    for words in ("WETH -25 %, vETH -25 %, WBTC -20 %, vBTC -20 %", "Liquidatable debt against the shock", "The cascade", "paths over 1 day, seed 3"):
+    for words in (
+        "WETH -25 %, vETH -25 %, WBTC -20 %, vBTC -20 %",
+        "Liquidatable debt against the shock",
+        "The cascade",
+        "paths over 1 day, seed 3",
+    ):
         assert words in text.out
     assert "<svg" in (one.path / "stress.svg").read_text()
 
