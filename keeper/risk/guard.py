@@ -43,12 +43,12 @@ class Prices:
     def of(self, market: Market) -> tuple[PriceVerdict, ...]:
         """Of every token that has a price, in the market's order."""
         prices = self._of(market)
-        return tuple(prices.verdict(token) for token in prices.feeds)
+        return tuple(prices.verdict(token, self._alike) for token in prices.feeds)
 
     def verdicts(self, market: Market, tokens: Iterable[Address]) -> tuple[PriceVerdict, ...]:
         """Of these tokens; those without a price are passed over: the market's own rules forbid what needs them."""
         prices = self._of(market)
-        return tuple(prices.verdict(token) for token in dict.fromkeys(tokens) if token in prices.feeds)
+        return tuple(prices.verdict(token, self._alike) for token in dict.fromkeys(tokens) if token in prices.feeds)
 
     def require(self, market: Market, tokens: Iterable[Address]) -> None:
         """Raises Skip("price_held") with check, token and figures when one of these prices, or the native token's, is held."""
@@ -62,7 +62,7 @@ class Prices:
             if self._pools is None:
                 self._pools = Pools(self._guard.venues, self._view, self._at_s, self._guard.policy.twap_window_s)
             feeds = market.feeds(self._view)
-            self._markets[market.name] = _MarketPrices(self._guard, self._pools, feeds, self._view, self._at_s, self._alike)
+            self._markets[market.name] = _MarketPrices(self._guard, self._pools, feeds, self._view, self._at_s)
         return self._markets[market.name]
 
     def _alike(self, feed: PriceFeed) -> Traded | None:
@@ -78,16 +78,17 @@ class Prices:
 class _MarketPrices:
     """One market's: its oracle, its currency."""
 
-    def __init__(self, guard: PriceGuard, pools: Pools, feeds: Sequence[PriceFeed], view: View, at_s: int, alike: Alike) -> None:
+    def __init__(self, guard: PriceGuard, pools: Pools, feeds: Sequence[PriceFeed], view: View, at_s: int) -> None:
         self.feeds = {feed.token: feed for feed in feeds}
         self.worth = Worth(pools, self.feeds, guard.policy, guard.native)
-        self._guard, self._view, self._at_s, self._alike = guard, view, at_s, alike
+        self._guard, self._view, self._at_s = guard, view, at_s
         self._made: dict[Address, PriceVerdict] = {}
 
-    def verdict(self, token: Address) -> PriceVerdict:
+    def verdict(self, token: Address, alike: Alike) -> PriceVerdict:
+        """`alike`: where no pool trades it. Handed in: whoever knows all markets holds this one, and only the collector could part them."""
         if token not in self._made:
             feed, rules = self.feeds[token], self._guard.policy.of(token)
-            self._made[token] = judge(feed, self.worth(token) or self._alike(feed), self._second(feed, rules), rules, self._at_s)
+            self._made[token] = judge(feed, self.worth(token) or alike(feed), self._second(feed, rules), rules, self._at_s)
         return self._made[token]
 
     def _second(self, feed: PriceFeed, rules: Rules) -> int | None:
