@@ -53,7 +53,8 @@ class Story:
     def block(self, chain: str, report: BlockReport) -> None:
         self.left = {(o.market, o.account): o for o in report.outcomes if o.verdict is Verdict.SKIPPED}
         busy = any(outcome.verdict is Verdict.PENDING or outcome.reason in UNDER_WAY for outcome in report.outcomes)
-        self.calm_block = -1 if busy else report.head.number
+        dry = any(outcome.verdict is Verdict.DRY for outcome in report.outcomes)  # what has no room in flight never will have
+        self.calm_block = -1 if busy and not dry else report.head.number
 
     def outcomes(self, chain: str, outcomes: Iterable[Outcome]) -> None:
         self.dry.update({(o.market, o.account): o for o in outcomes if o.verdict is Verdict.DRY})
