@@ -7,7 +7,7 @@ from typing import Any
 
 from keeper.commands.stress_report import TOLERATED_SLIPPAGE, Report, Tail
 from keeper.risk.losses import at_risk
-from keeper.risk.stress import secured
+from keeper.risk.stress import owed, secured
 
 Row = dict[str, Any]
 

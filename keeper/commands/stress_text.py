@@ -14,7 +14,7 @@ from keeper.commands.output import in_unit, price_in_unit
 from keeper.commands.stress_report import TOLERATED_SLIPPAGE, Report, Tail
 from keeper.risk.losses import Prior, at_risk
 from keeper.risk.moves import DAY_S
-from keeper.risk.stress import LEAST_LEFT_PPM, PPM
+from keeper.risk.stress import LEAST_LEFT_PPM, PPM, owed
 from keeper.types import Address
 
 WIDEST = 1000

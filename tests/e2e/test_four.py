@@ -13,12 +13,13 @@ from keeper.config import Settings
 from keeper.devnet import Devnet, DevnetOptions
 from keeper.ledger.settle import Settled
 from keeper.monitor.view import View
-from keeper.types import Verdict
+from keeper.types import Address, Verdict
 from tests.e2e.checker import ALL, Attempt, Report, check, protocol_of
 from tests.e2e.world import TIP_WEI
 
 ADAPTERS = {"aave-v3": "aave", "morpho-blue": "morpho", "yield-v2": "yield", "perp-v2": "perp"}
 pytestmark = pytest.mark.timeout(300)
+GAS_PERCENT = 3
 EACH = pytest.mark.parametrize("protocol", ALL)
 
 
@@ -31,13 +32,16 @@ class Played:
     markets: dict[str, str]
     report: Report
     earlier: dict[str, Report]
+    wild: Address
+    """A stranger's interest rate: the keeper refuses the isolated market that has it, whatever is to be had there."""
 
     def judged(self, protocol: str) -> None:
         if protocol not in self.markets.values():
             pytest.skip(f"no market of {protocol} is configured here")
 
     def left(self, protocol: str) -> list[Attempt]:
-        return [attempt for attempt in self.report.profitable if protocol_of(attempt.choice.market) == protocol]
+        mine = [attempt for attempt in self.report.profitable if protocol_of(attempt.choice.market) == protocol]
+        return [attempt for attempt in mine if self.wild not in getattr(attempt.choice, "params", ())]
 
 
 @pytest.fixture(scope="module")
@@ -56,7 +60,7 @@ async def played() -> AsyncIterator[Played]:
             protocol: await check(net, executor.address, TIP_WEI, protocols, item.head.number - 1)
             for protocol, item in firsts(story, markets).items()
         }
-        yield Played(story, markets, report, earlier)
+        yield Played(story, markets, report, earlier, net.addresses["morpho.irm.wild"])
 
 
 def firsts(story: Story, markets: dict[str, str]) -> dict[str, Settled]:
@@ -88,3 +92,13 @@ def test_what_was_predicted_is_what_was_earned(played: Played, protocol: str) ->
     played.judged(protocol)
     items = [item for item in played.story.settled if played.markets[item.landed.plan.market] == protocol]
     assert [item.landed.plan.account for item in items if not item.exact] == []
+    assert len(items) >= 10
+    alone = [item for item in items if not item.foreign]
+    off = {item.landed.tx: (item.gas_paid_wei, item.gas_predicted_wei) for item in alone}
+    assert {tx: gas for tx, gas in off.items() if abs(gas[0] - gas[1]) * 100 > GAS_PERCENT * gas[1]} == {}
+
+
+def test_what_is_refused_says_why(played: Played) -> None:
+    left = {attempt.choice.account for protocol in ALL for attempt in played.left(protocol)}
+    refused = {attempt.choice.account for attempt in played.report.profitable} - left
+    assert {played.story.left["morpho", account].reason for account in refused} == {"unknown_irm"}
