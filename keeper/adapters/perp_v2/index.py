@@ -66,6 +66,13 @@ def latest(cells: Cells, view: View, feed: Address, at_s: int) -> tuple[int, int
     return (answer, answer_at) if valid else (known, known_at)
 
 
+def unheard(cells: Cells, view: View, feed: Address, at_s: int) -> list[Write]:
+    """Of having it cache the answer it has not cached yet; nothing where that would change nothing it says."""
+    price, since_s = latest(cells, view, feed, at_s)
+    told = since_s > cells.of_feed(view, feed, "cached_at") and cells.of_feed(view, feed, "next") > cells.of_feed(view, feed, "first")
+    return cached(cells, view, feed, price, since_s) if told else []
+
+
 def mean(cells: Cells, view: View, feed: Address, at_s: int, window_s: int) -> int:
     """In the feed's decimals; the latest price while no observation is as old as the window. Raises Skip("no_price") where the feed
     reverts, and when it has no price at all."""
