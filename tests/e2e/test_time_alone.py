@@ -15,8 +15,8 @@ from keeper.config import load
 from keeper.ports import Market
 from keeper.types import Address, Health
 from tests.adapters.perp_v2.curie import NEVER, Curie, member
-from tests.markets import ALL
 from tests.e2e.world import Keeper, World, keeper_on, rows, step, world
+from tests.markets import ALL
 
 UNIT = 10**18
 BLOCK_S = 12
