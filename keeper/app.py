@@ -194,7 +194,7 @@ async def open_state(
     """Discovery, then the book from what is stored and what the chain adds. `rivals`: how long others wait, as far as it is known."""
     markets: list[Market] = [await _open("keeper.adapters", item, reader, chain) for item in chain.markets]
     venues: list[Venue] = [await _open("keeper.venues", item, reader, chain) for item in chain.venues]
-    guard = PriceGuard(policy(chain.guard), [venue for venue in venues if isinstance(venue, Witness)], chain.native_token)
+    guard = PriceGuard(policy(chain.guard), [venue for venue in venues if isinstance(venue, Witness)], chain.native_token, markets)
     sources: list[LogSource] = [*markets, *venues, *([guard.references] if guard.references.addresses else [])]
     book = Book(sources, REORG_BLOCKS, lambda view: [token for market in markets for token in market.tokens(view)])
     await Resume(book, reader, store, _identities(chain), progress).run()

@@ -5,9 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from keeper.types.base import Address, Write
+
+if TYPE_CHECKING:
+    from keeper.types.execution import Step
 
 LIQUIDATE = "liquidate"
 
@@ -53,11 +56,12 @@ class Pair:
 class Fill:
     """What one call moves, by the contract's own integers.
 
-    `cover` is the argument of the call, in its unit, of which `counted` counts: a larger one moves no more. `repaid` is pulled from the
-    liquidator, `seized` is paid to it (net of the protocol fee). `writes` is the state it leaves, valid at the fill's timestamp.
+        `cover` is the argument of the call, in its unit, of which `counted` counts: a larger one moves no more. `repaid` is pulled from the
+        liquidator, `seized` is paid to it (net of the protocol fee). `writes` is the state it leaves, valid at the fill's timestamp.
 
-    `funds`: the debt token that must be at hand, of which `repaid` is taken. `prepaid`: before anything is paid out; otherwise what is paid
-    out can pay. `promised`: (token, amount) it earns later, in somebody else's transaction."""
+        `funds`: the debt token that must be at hand, of which `repaid` is taken. `prepaid`: before anything is paid out; otherwise what is
+    paid out can pay. `promised`: (token, amount) it earns later, in somebody else's transaction. `before`: calls that anybody may make,
+    without which it is not legal, or not what is told here."""
 
     account: Address
     debt_token: Address
@@ -72,6 +76,7 @@ class Fill:
     funds: int
     prepaid: bool = False
     promised: tuple[tuple[Address, int], ...] = ()
+    before: tuple[Step, ...] = ()
     kind: str = LIQUIDATE
     target: str = ""
 
