@@ -42,7 +42,7 @@ async def followed(here: World, keeper: Keeper, chain: Chain, market: Market, ac
     head = chain.head
     due_s = due_at(market, chain.view, account, head.timestamp_s)
     assert due_s is not None
-    told = {row["account"]: row["due_at"] for row in prospects(chain, await outlook(chain), 3) if row["market"] == market.name}
+    told = {row["account"]: row["due_at"] for row in prospects(chain, await outlook(chain), 200) if row["market"] == market.name}
     assert told[account] == due_s
     blocks = -(-(due_s - head.timestamp_s) // BLOCK_S)
     assert 2 <= blocks <= MOST_BLOCKS
