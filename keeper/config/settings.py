@@ -17,6 +17,7 @@ from keeper.config.fields import (
     Addresses,
     AddressText,
     Bps,
+    Command,
     Count,
     FilePath,
     Flag,
@@ -201,6 +202,15 @@ class LimitSettings(_Table):
     """A transaction still pending after so many blocks is replaced."""
 
 
+class AuctionSettings(_Table):
+    """When to take lots whose price falls with the clock."""
+
+    model: Command = ()
+    """A bidding model of your own: a program and its arguments, run in the folder of this file. None: the one that is built in."""
+    answer_ms: Count = 500
+    """How long the program is waited for; then the one that is built in has the word."""
+
+
 def _needs_one_url(schema: dict[str, Any]) -> None:
     schema["required"].remove("rpc_url")
     schema["anyOf"] = [{"required": ["rpc_url"]}, {"required": ["rpc_url_env"]}]
@@ -237,6 +247,7 @@ class ChainSettings(_Table):
     signer: SignerSettings | None = None
     bidding: BiddingSettings = BiddingSettings()
     limits: LimitSettings = LimitSettings()
+    auctions: AuctionSettings = AuctionSettings()
     guard: GuardSettings = GuardSettings()
 
     @model_validator(mode="before")

@@ -6,7 +6,7 @@ Units are in the names: `_wei`, `_wad`, `_s` (unix seconds), `_block`. Token amo
 from keeper.types.base import ZERO_ADDRESS, Address, Cell, Factor, Hash, Key, Write
 from keeper.types.chain import Audit, Block, ChainUpdate, Head, Landing, Log, LogFilter, Read
 from keeper.types.execution import Action, Bid, Callback, Guard, Job, Outcome, SendResult, Sent, Simulation, Step, Verdict
-from keeper.types.planning import LIQUIDATE, Deal, Fill, Funding, FundingKind, Hop, Pair, Plan, PoolKey, Prediction, same_deal
+from keeper.types.planning import LIQUIDATE, Deal, Fill, Funding, FundingKind, Hop, Pair, Plan, PoolKey, Prediction, Purchase, same_deal
 from keeper.types.prices import PoolPrice, PriceFeed
 from keeper.types.risk import Entries, Health, Leg, Quote, Row, RowBlock
 
@@ -45,6 +45,7 @@ __all__ = [
     "PoolPrice",
     "Prediction",
     "PriceFeed",
+    "Purchase",
     "Quote",
     "Read",
     "Row",

@@ -82,6 +82,14 @@ class Fill:
 
 
 @dataclass(frozen=True, slots=True)
+class Purchase:
+    """What somebody bought: the deal, whose only amount it is, and who got the goods."""
+
+    buyer: Address
+    pair: Pair
+
+
+@dataclass(frozen=True, slots=True)
 class PoolKey:
     """A pool where tokens are exchanged. `venue` is the owning venue's `name`."""
 

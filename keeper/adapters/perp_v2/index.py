@@ -52,6 +52,13 @@ def _dropped(cells: Cells, view: View, feed: Address, after: int, time_s: int) -
     return writes
 
 
+def answered(cells: Cells, view: View, feed: Address, answer: int, at_s: int) -> list[Write]:
+    """The aggregator's word, and the one before if it is another."""
+    last = cells.of_feed(view, feed, "answer")
+    moved: list[Write] = [(cells.feed, (feed, "before"), last)] if last != answer else []
+    return [(cells.feed, (feed, "answer"), answer), (cells.feed, (feed, "answer_at"), at_s), *moved]
+
+
 def latest(cells: Cells, view: View, feed: Address, at_s: int) -> tuple[int, int]:
     """(price, since when): the aggregator's answer where it is valid, else what was cached last."""
     answer, answer_at, known, known_at = (cells.of_feed(view, feed, field) for field in ("answer", "answer_at", "cached", "cached_at"))

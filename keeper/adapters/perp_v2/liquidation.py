@@ -22,6 +22,8 @@ from keeper.types import Address, Deal, Fill, Pair, Write
 
 LIQUIDATE, COLLATERAL = "liquidate", "collateral"
 
+NOT_OPEN = "the market is not open"
+
 HEADROOM_PERCENT = 10
 """More margin than is needed now: the mark may have moved when the call lands."""
 
@@ -55,7 +57,11 @@ def collateral_liquidatable(moment: Moment, found: Account) -> bool:
 
 
 def pairs(moment: Moment, found: Account) -> tuple[Pair, ...]:
-    return (*_take_overs(moment, found), *_purchases(moment, found))
+    """Raises Skip("paused") where nothing but a market that is not open stands in the way."""
+    legal = (*_take_overs(moment, found), *_purchases(moment, found))
+    if not legal and any(not _is_open(moment, position.number) for position in found.positions if found.most(position)):
+        raise Skip("paused", NOT_OPEN)
+    return legal
 
 
 def _take_overs(moment: Moment, found: Account) -> list[Pair]:
@@ -64,8 +70,12 @@ def _take_overs(moment: Moment, found: Account) -> list[Pair]:
     return [
         Pair(found.account, settlement, settlement, _parts(size), LIQUIDATE, books[number].base)
         for number, size in most
-        if size >= DUST and moment.cells.of_book(moment.view, number, "status") == OPEN
+        if size >= DUST and _is_open(moment, number)
     ]
+
+
+def _is_open(moment: Moment, number: int) -> bool:
+    return moment.cells.of_book(moment.view, number, "status") == OPEN
 
 
 def _parts(size: int) -> tuple[int, ...]:
@@ -174,8 +184,8 @@ def liquidate(moment: Moment, deal: Deal, cover: int) -> Fill:
     """Orders cancelled, position taken, traded away, and out again: `repaid` is the margin, which comes back in `seized`."""
     deployment, cells, view = moment.deployment, moment.cells, moment.view
     number = number_of(deployment, deal.target)
-    if cells.of_book(view, number, "status") != OPEN:
-        raise Skip("paused", "the market is not open")
+    if not _is_open(moment, number):
+        raise Skip("paused", NOT_OPEN)
     floor = Floor(deployment, cells, Overlay(view), moment.at_s)
     taken = take_over(floor, deal.account, number, cover)
     traded = floor.trade(number, -taken.base)
