@@ -209,4 +209,4 @@ def _plan(market: Market, tried: Tried) -> Plan:
     (kind, source, route, profit_token), fill = tried.way, tried.fill
     funding = Funding(kind, source, fill.debt_token, fill.funds, 0)
     deal = fill.account, fill.debt_token, fill.collateral_token, fill.cover
-    return Plan(market.name, *deal, funding, route, profit_token, fill.kind, fill.target)
+    return Plan(market.name, *deal, funding, route, profit_token, fill.kind, fill.target, fill.by)
