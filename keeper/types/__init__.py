@@ -6,6 +6,7 @@ Units are in the names: `_wei`, `_wad`, `_s` (unix seconds), `_block`. Token amo
 from keeper.types.base import ZERO_ADDRESS, Address, Cell, Factor, Hash, Key, Write
 from keeper.types.chain import Audit, Block, ChainUpdate, Head, Landing, Log, LogFilter, Read
 from keeper.types.execution import Action, Bid, Callback, Guard, Job, Outcome, SendResult, Sent, Simulation, Step, Verdict
+from keeper.types.holding import Entry, Holding, Standing, Traded
 from keeper.types.planning import (
     CLOSE,
     DEPOSIT,
@@ -45,6 +46,7 @@ __all__ = [
     "ChainUpdate",
     "Deal",
     "Entries",
+    "Entry",
     "Factor",
     "Fill",
     "Funding",
@@ -53,6 +55,7 @@ __all__ = [
     "Hash",
     "Head",
     "Health",
+    "Holding",
     "Hop",
     "Job",
     "Key",
@@ -74,7 +77,9 @@ __all__ = [
     "SendResult",
     "Sent",
     "Simulation",
+    "Standing",
     "Step",
+    "Traded",
     "Verdict",
     "Write",
     "same_deal",

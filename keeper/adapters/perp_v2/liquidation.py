@@ -54,10 +54,10 @@ def collateral_liquidatable(moment: Moment, found: Account) -> bool:
 
 
 def pairs(moment: Moment, found: Account) -> tuple[Pair, ...]:
-    return (*_take_overs(moment, found), *_purchases(moment, found))
+    return (*take_overs(moment, found), *_purchases(moment, found))
 
 
-def _take_overs(moment: Moment, found: Account) -> list[Pair]:
+def take_overs(moment: Moment, found: Account) -> list[Pair]:
     settlement, books = moment.deployment.settlement.token, moment.deployment.books
     most = [(position.number, abs(found.most(position))) for position in found.positions]
     return [
