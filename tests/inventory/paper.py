@@ -75,19 +75,28 @@ class Paper:
         """Somebody who may be liquidated."""
         return [put("size", size, target, account)]
 
+    def charged(self, view: View, account: Address, target: str, amount: int, settled: bool = False) -> list[Write]:
+        """Funding of a position; once `settled` it is paid."""
+        if not get(view, "size", target, account):
+            return []
+        owed = get(view, "funding", target, account) + amount
+        paid = owed if settled else 0
+        return [put("funding", owed - paid, target, account), put("cash", get(view, "cash", account) - paid, account)]
+
     # --- Holdable
 
     def standing(self, view: View, account: Address, at_s: int) -> Standing:
         held = [self._holding(view, account, target) for target in self.depth if get(view, "size", target, account)]
         cash = get(view, "cash", account)
-        equity = cash + sum(holding.value + holding.notional for holding in held)
+        equity = cash + sum(holding.value + holding.notional - holding.funding for holding in held)
         exposure = sum(abs(holding.value) for holding in held)
         free = min(cash, equity) - exposure * IM_BPS // BPS
         return Standing(account, at_s, USD, 1, equity, exposure * MM_BPS // BPS, free, get(view, "idle", account), tuple(held))
 
     def _holding(self, view: View, account: Address, target: str) -> Holding:
         size, mark = get(view, "size", target, account), get(view, "mark", target)
-        return Holding(target, size, size * mark // WAD, get(view, "notional", target, account), 0, self._exit(view, target, size))
+        notional, funding = (get(view, table, target, account) for table in ("notional", "funding"))
+        return Holding(target, size, size * mark // WAD, notional, funding, self._exit(view, target, size))
 
     def _exit(self, view: View, target: str, size: int) -> int | None:
         try:
@@ -161,6 +170,7 @@ class Paper:
 
     def _exchange(self, state: Overlay, deal: Deal, base: int, quote: int) -> None:
         by = Address(deal.by)
+        state.write(self.charged(state, by, deal.target, 0, settled=True))
         size, notional = (get(state, table, deal.target, by) for table in ("size", "notional"))
         if size and (size > 0) != (base > 0) and abs(base) <= abs(size):
             realized = quote + notional * abs(base) // abs(size)
