@@ -108,8 +108,10 @@ class Inventory:
         if self._serves(house, target, standing) and not unsafe:
             return
         if policy.mode is Mode.HEDGE and not unsafe and (move := hedging(policy, position, against)):
+            version = state.version
             yield move
-            return
+            if state.version != version:  # else it was refused, by a limit or the market
+                return
         safe = policy.mode is Mode.HEDGE and hedged(policy, held, against)
         decision = closing(policy, position, safe)
         if decision:
