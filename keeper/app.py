@@ -15,6 +15,7 @@ from typing import Any
 
 import orjson
 
+from keeper.bidding.auction import Rivals
 from keeper.book.book import Book
 from keeper.book.bookkeeper import Bookkeeper
 from keeper.book.indexer import Progress
@@ -30,7 +31,9 @@ from keeper.chain.ws import WsHeads
 from keeper.config import Settings
 from keeper.config.settings import ChainSettings, GuardSettings, MarketSettings, VenueSettings
 from keeper.errors import ConfigError, Transient
+from keeper.ledger.onlooker import recall
 from keeper.options import OptionError, Options
+from keeper.planning.patience import Patience
 from keeper.planning.planner import Planner
 from keeper.planning.predict import Predictor
 from keeper.planning.prewarm import Prewarmer
@@ -64,6 +67,8 @@ class ChainState:
     watch: Watch
     guard: PriceGuard
     prewarmer: Prewarmer
+    rivals: Rivals
+    patience: Patience
 
     @property
     def head(self) -> Head:
@@ -175,7 +180,7 @@ async def open_chain(
         try:
             seen: ResumeReader = TapedReader(deck, reader) if deck else reader
             kept: ResumeStore = TapedStore(deck, store) if deck else store
-            state = await open_state(chain, seen, kept, progress)
+            state = await open_state(chain, seen, kept, progress, await recall(rivals_path(settings, chain)))
             heads = _heads(chain, reader, state.book)
             feed = ChainFeed(reader, heads, state.book.ancestors(), state.book.filters, REORG_BLOCKS, poll_s=float(chain.block_time_s))
             yield Chain(**vars(state), rpc=rpc, reader=reader, feed=feed)
@@ -183,11 +188,13 @@ async def open_chain(
             await store.close()
 
 
-async def open_state(chain: ChainSettings, reader: ResumeReader, store: ResumeStore, progress: Progress) -> ChainState:
-    """Discovery, then the book from what is stored and what the chain adds."""
+async def open_state(
+    chain: ChainSettings, reader: ResumeReader, store: ResumeStore, progress: Progress, rivals: Rivals | None = None
+) -> ChainState:
+    """Discovery, then the book from what is stored and what the chain adds. `rivals`: how long others wait, as far as it is known."""
     markets: list[Market] = [await _open("keeper.adapters", item, reader, chain) for item in chain.markets]
     venues: list[Venue] = [await _open("keeper.venues", item, reader, chain) for item in chain.venues]
-    guard = PriceGuard(policy(chain.guard), [venue for venue in venues if isinstance(venue, Witness)], chain.native_token)
+    guard = PriceGuard(policy(chain.guard), [venue for venue in venues if isinstance(venue, Witness)], chain.native_token, markets)
     sources: list[LogSource] = [*markets, *venues, *([guard.references] if guard.references.addresses else [])]
     book = Book(sources, REORG_BLOCKS, lambda view: [token for market in markets for token in market.tokens(view)])
     await Resume(book, reader, store, _identities(chain), progress).run()
@@ -195,7 +202,9 @@ async def open_state(chain: ChainSettings, reader: ResumeReader, store: ResumeSt
     watch.rebuild(book.tables)
     lenders = [market for market in markets if isinstance(market, FlashLender)]
     predictor = Predictor(markets, Router(venues), lenders, chain.native_token)
-    planner = Planner(predictor, chain.bidding.min_priority_fee_wei, chain.limits.max_plans_per_block, guard)
+    rivals = rivals or Rivals()
+    patience = Patience(predictor, rivals, chain.block_time_s)
+    planner = Planner(predictor, chain.bidding.min_priority_fee_wei, chain.limits.max_plans_per_block, guard, patience)
     return ChainState(
         chain,
         tuple(markets),
@@ -207,6 +216,8 @@ async def open_state(chain: ChainSettings, reader: ResumeReader, store: ResumeSt
         watch,
         guard,
         Prewarmer(planner, markets),
+        rivals,
+        patience,
     )
 
 
@@ -264,6 +275,11 @@ def book_path(settings: Settings, chain: ChainSettings) -> Path:
 
 def ledger_path(settings: Settings, chain: ChainSettings) -> Path:
     return settings.data_dir / chain.name / "ledger.sqlite"
+
+
+def rivals_path(settings: Settings, chain: ChainSettings) -> Path:
+    """What is known of others who buy at auctions."""
+    return settings.data_dir / chain.name / "auctions.json"
 
 
 __all__ = ["Address", "Chain", "book_path", "chain_named", "ledger_path", "open_chain", "open_node"]

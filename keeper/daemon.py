@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import gc
 import time
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from functools import partial
@@ -16,7 +16,7 @@ from pathlib import Path
 
 from prometheus_client import CollectorRegistry, start_http_server
 
-from keeper.app import Chain, ChainState, ledger_path, meet, open_chain, open_state, unpriced
+from keeper.app import Chain, ChainState, ledger_path, meet, open_chain, open_state, rivals_path, unpriced
 from keeper.bidding.share import ProfitShare
 from keeper.book.audit import Auditor
 from keeper.book.indexer import Progress
@@ -29,6 +29,7 @@ from keeper.config.settings import ChainSettings
 from keeper.errors import ConfigError, Halt, Transient
 from keeper.execution import executor
 from keeper.execution.calls import calldata
+from keeper.execution.counsel import Counsel, counsel
 from keeper.execution.desk import Desk, DeskLimits
 from keeper.execution.engine import Doubt, Limits, TxEngine
 from keeper.execution.hand import Hand, open_hand, require_funds
@@ -38,6 +39,7 @@ from keeper.execution.signer import decode
 from keeper.execution.submission import Submission
 from keeper.foresight import Foresight
 from keeper.ledger.ledger import Ledger
+from keeper.ledger.onlooker import Onlooker
 from keeper.ledger.schema import LEDGER_FILE
 from keeper.ledger.settle import Settled, Settler
 from keeper.log import get_logger
@@ -45,7 +47,8 @@ from keeper.monitor import health
 from keeper.monitor.prices import PriceAlerts
 from keeper.monitor.report import Metrics, Reporter
 from keeper.pipeline import BlockReport, Parts, Pipeline
-from keeper.recording.record import EXECUTOR, Player, Recorder, TapedReader, TapedStore, TapedWarmth, recorded
+from keeper.planning.rivals import Reckoner
+from keeper.recording.record import EXECUTOR, Player, Recorder, TapedModel, TapedReader, TapedStore, TapedWarmth, recorded
 from keeper.recording.replay import Replayed, run_again
 from keeper.recording.tape import read_tape
 from keeper.storage.database import Database
@@ -146,7 +149,11 @@ async def open_pipeline(
         await sink.record(await desk.take(await engine.recover(chain.head), chain.head))
         foresight = await Foresight.open(chain, settings.data_dir / named.name / "volatility.json")
         alerts = PriceAlerts(named.name, _log, metrics)
-        parts = _parts(chain, hand, simulator, desk, sink, _Report(settings, chain, sink, alerts, listeners), foresight, listeners)
+        onlooker = await _onlooker(chain, hand, rivals_path(settings, named))
+        judge = await stack.enter_async_context(counsel(named.auctions, settings.path.parent, chain.rivals))
+        foresee = partial(_foresee, chain, onlooker, foresight, listeners)
+        parts = _parts(chain, hand, simulator, desk, sink, _Report(settings, chain, sink, alerts, listeners), foresee, judge)
+        chain.patience.model = TapedModel(recorder, judge) if recorder else judge
         chain.planner.warmth = TapedWarmth(recorder, chain.prewarmer) if recorder else chain.prewarmer
         pipeline = Pipeline(recorded(parts, recorder) if recorder else parts)
         if (await chain.reader.head()).hash == chain.head.hash:
@@ -168,8 +175,8 @@ def _parts(
     desk: Desk,
     sink: _Sink,
     report: _Report,
-    foresight: Foresight,
-    listeners: Listeners,
+    foresee: Callable[[], Awaitable[None]],
+    judge: Counsel,
 ) -> Parts:
     settings = chain.settings
     return Parts(
@@ -187,7 +194,8 @@ def _parts(
         report=report,
         now_s=time.monotonic,
         audit=partial(_audit, Auditor(chain.bookkeeper, chain.markets, chain.reader, settings.audit_accounts), settings.name),
-        foresee=partial(_foresee, chain, foresight, listeners),
+        foresee=foresee,
+        consult=judge.consult,
     )
 
 
@@ -201,6 +209,7 @@ async def replay(settings: Settings, path: Path) -> Replayed:
         raise ConfigError(f"{path} is not the recording of a run")
     state = await open_state(named, TapedReader(player, None), TapedStore(player, None), lambda source, block, target: None)
     state.planner.warmth = TapedWarmth(player, None)
+    state.patience.model = TapedModel(player, None)
     policy = ProfitShare(**named.bidding.model_dump())
     return await run_again(entries, player, state, state.watch, state.planner, partial(_encode, state, address), policy, state.landing)
 
@@ -257,8 +266,14 @@ def _earnings(beneficiary: Address, address: Address, logs: Sequence[Log]) -> tu
     return (settled[1] if settled else 0), executor.gains(logs, address, beneficiary)
 
 
-async def _foresee(chain: Chain, foresight: Foresight, listeners: Listeners) -> None:
+async def _onlooker(chain: Chain, hand: Hand, path: Path) -> Onlooker:
+    reckoner = Reckoner(chain.book.sources, chain.predictor, chain.patience, chain.settings.bidding.min_priority_fee_wei)
+    return await Onlooker.open(chain.book, chain.bookkeeper, reckoner, chain.rivals, path, (hand.executor, hand.beneficiary))
+
+
+async def _foresee(chain: Chain, onlooker: Onlooker, foresight: Foresight, listeners: Listeners) -> None:
     head = chain.head
+    await onlooker.look()
     if await foresight.prepare(head):
         for listener in listeners.ready:
             listener(chain.settings.name, head)

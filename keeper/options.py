@@ -34,6 +34,16 @@ class Options:
     def addresses(self, name: str, default: Sequence[Address] = ()) -> tuple[Address, ...]:
         return tuple(Address(item) for item in self.hexes(name, 20, default))
 
+    def addresses_by_address(self, name: str) -> Mapping[Address, tuple[Address, ...]]:
+        """A table whose keys are addresses and whose values are lists of addresses."""
+
+        def read(value: object) -> Mapping[Address, tuple[Address, ...]]:
+            if not isinstance(value, Mapping):
+                raise ValueError
+            return {Address(_hex(key, 20)): tuple(Address(_hex(item, 20)) for item in _list(items)) for key, items in value.items()}
+
+        return self._read(name, "must be a table of addresses, each with a list of addresses", read, {})
+
     def hexes(self, name: str, size: int, default: Sequence[str] = ()) -> tuple[str, ...]:
         """A list of so many bytes each, as lower-case 0x-hex."""
         wanted = f"must be a list of 0x and {2 * size} hexadecimal digits each"

@@ -109,6 +109,12 @@ class Parts:
     audit: Callable[[], Awaitable[None]]
     foresee: Callable[[], Awaitable[None]]
     """Gets ready for what the next heads may bring, beside the work."""
+    consult: Callable[[], Awaitable[bool]]
+    """Whether somebody outside, asked about what was just planned, wants it planned again; in bounded time."""
+
+
+CONSULTATIONS = 3
+"""What is planned again raises other questions; after so many it stays as it is."""
 
 
 class Pipeline:
@@ -167,6 +173,10 @@ class Pipeline:
             candidates = self._parts.watcher.candidates(self._parts.books.view, landing)  # scan
             ahead = self._parts.submitter.ahead()
             plans, outcomes = self._plan(candidates, landing, [plan for plan, _ in ahead])
+            for _ in range(CONSULTATIONS):
+                if not await self._parts.consult():
+                    break
+                plans, outcomes = self._plan(candidates, landing, [plan for plan, _ in ahead])
         proven = await self._simulate(plans, landing, outcomes, [data for _, data in ahead])
         jobs = self._bid(proven, landing, outcomes)
         if self._parts.books.head.number >= landing.number:  # its block has come and gone

@@ -36,6 +36,7 @@ from keeper.types import (
     PoolPrice,
     Prediction,
     PriceFeed,
+    Purchase,
     Quote,
     Read,
     Row,
@@ -263,6 +264,19 @@ class Clocked(Protocol):
 
     def next_change(self, view: View, at_s: int) -> int | None:
         """The first moment after `at_s` at which some factor bends: an average steps, a ramp ends. None: no such moment is known."""
+        ...
+
+
+@runtime_checkable
+class Auctioneer(Protocol):
+    """A market that sells lots at a price that falls with the clock, so that their buyer may wait (pure)."""
+
+    def falls(self, view: View, deal: Deal, at_s: int) -> bool:
+        """Whether the deal is a better one a moment later, if nobody makes it before."""
+        ...
+
+    def bought(self, logs: Sequence[Log], view: View) -> tuple[Purchase, ...]:
+        """The purchases that these logs tell of. `view`: the state just before them."""
         ...
 
 

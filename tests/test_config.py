@@ -60,8 +60,8 @@ def refusal(tmp_path: Path, text: str, **env: str) -> str:
 
 def test_the_example_loads_and_shows_the_defaults() -> None:
     chain = load(CONFIG / "keeper.example.toml", {}).chains[0]
-    bare = {key: type(getattr(chain, key))() for key in ("bidding", "limits")}
-    assert {"bidding": chain.bidding, "limits": chain.limits} == bare
+    bare = {key: type(getattr(chain, key))() for key in ("bidding", "limits", "auctions")}
+    assert {"bidding": chain.bidding, "limits": chain.limits, "auctions": chain.auctions} == bare
     assert chain.markets[0].address == PROVIDER.lower()
     assert (chain.signer, chain.executor and chain.executor.address) == (None, None)
 
@@ -231,6 +231,17 @@ def test_a_bad_value_names_file_key_expectation_and_value(tmp_path: Path, old: s
             "[chains.bidding]\nmin_priority_fee_wei = 50000000001",
             "chains.0.bidding.min_priority_fee_wei must be at most max_priority_fee_wei",
         ),
+        ("[chains.auctions]\nmodel = 3", "chains.0.auctions.model must be a program and its arguments, as a list of text, was 3"),
+        (
+            '[chains.auctions]\nmodel = ["x", 3]',
+            "chains.0.auctions.model must be a program and its arguments, as a list of text, was a list",
+        ),
+        (
+            '[chains.auctions]\nmodel = [""]',
+            "chains.0.auctions.model must be a program and its arguments, as a list of text, was a list of 1",
+        ),
+        ('[chains.auctions]\nmodel = "unclosed \'"', "chains.0.auctions.model must be a program and its arguments"),
+        ("[chains.auctions]\nanswer_ms = 0", "chains.0.auctions.answer_ms must be an integer of 1 or more, was 0"),
         ("[chains.limits]\nmax_in_flight = 0", "chains.0.limits.max_in_flight must be an integer of 1 or more, was 0"),
         ("[chains.signer]", "chains.0.signer must give exactly one of keystore, key_file and key_env, was given none"),
         ('[chains.signer]\nkey_file = "k"\nkey_env = "K"', "exactly one of keystore, key_file and key_env, was given key_file and key_env"),
@@ -243,6 +254,13 @@ def test_a_bad_value_names_file_key_expectation_and_value(tmp_path: Path, old: s
 )
 def test_a_bad_section_says_what_it_must_be(tmp_path: Path, extra: str, message: str) -> None:
     assert message in refusal(tmp_path, f"{MINIMAL}\n{extra}\n")
+
+
+def test_a_command_is_a_list_or_text_as_in_a_shell(tmp_path: Path) -> None:
+    for written in ('["python3", "my model.py", "-q"]', "\"python3 'my model.py' -q\""):
+        chain = read(tmp_path, f"{MINIMAL}\n[chains.auctions]\nmodel = {written}\n").chains[0]
+        assert chain.auctions.model == ("python3", "my model.py", "-q")
+    assert read(tmp_path, MINIMAL).chains[0].auctions.model == ()
 
 
 def test_twins_are_refused(tmp_path: Path) -> None:

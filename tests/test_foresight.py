@@ -30,6 +30,7 @@ from keeper.risk.recentring import Recentring
 from keeper.risk.volatility import PRIOR, Volatility
 from keeper.risk.watch import Candidate
 from keeper.types import Address, Hash, Health, Landing
+from tests.markets import LENDING, only
 
 STEP_S = 3 * 3600
 WILD = 6.0
@@ -41,7 +42,7 @@ FALLING = {"WETH": 90, "wstETH": 90, "WBTC": 92, "LINK": 90}
 @asynccontextmanager
 async def opened(net: Devnet, folder: Path) -> AsyncIterator[Chain]:
     """In step with the node, and scanned once."""
-    settings = load(net.config, {"KEEPER_DATA_DIR": str(folder)})
+    settings = only(load(net.config, {"KEEPER_DATA_DIR": str(folder)}), *LENDING)
     async with open_chain(settings, settings.chains[0], lambda *_: None, owned=True) as chain:
         await follow(chain)
         yield chain

@@ -11,6 +11,7 @@ from keeper.options import OptionError, Options
 TOKEN = "0x" + "Ab" * 20
 READ: dict[str, Callable[[Options], object]] = {
     "addresses": lambda options: options.addresses("x"),
+    "table": lambda options: options.addresses_by_address("x"),
     "whole": lambda options: options.whole("x", 1, 1, 9),
     "flag": lambda options: options.flag("x", True),
     "word": lambda options: options.word("x", ("a", "b"), "a"),
@@ -19,7 +20,14 @@ READ: dict[str, Callable[[Options], object]] = {
 
 @pytest.mark.parametrize(
     ("kind", "given", "found"),
-    [("addresses", [TOKEN], (TOKEN.lower(),)), ("addresses", [], ()), ("whole", 9, 9), ("flag", False, False), ("word", "b", "b")],
+    [
+        ("addresses", [TOKEN], (TOKEN.lower(),)),
+        ("addresses", [], ()),
+        ("table", {TOKEN: [TOKEN]}, {TOKEN.lower(): (TOKEN.lower(),)}),
+        ("whole", 9, 9),
+        ("flag", False, False),
+        ("word", "b", "b"),
+    ],
 )
 def test_an_option_is_read(kind: str, given: object, found: object) -> None:
     options = Options({"x": given})
@@ -27,7 +35,7 @@ def test_an_option_is_read(kind: str, given: object, found: object) -> None:
     options.finish()
 
 
-@pytest.mark.parametrize(("kind", "found"), [("addresses", ()), ("whole", 1), ("flag", True), ("word", "a")])
+@pytest.mark.parametrize(("kind", "found"), [("addresses", ()), ("table", {}), ("whole", 1), ("flag", True), ("word", "a")])
 def test_an_absent_option_has_its_default(kind: str, found: object) -> None:
     assert READ[kind](Options()) == found
 
@@ -39,6 +47,9 @@ def test_an_absent_option_has_its_default(kind: str, found: object) -> None:
         ("addresses", ["0x12"], "must be a list of 0x and 40 hexadecimal digits each, was ['0x12']"),
         ("addresses", [7], "must be a list of 0x and 40 hexadecimal digits each, was [7]"),
         ("addresses", ["0x" + "g" * 40], f"must be a list of 0x and 40 hexadecimal digits each, was ['0x{'g' * 40}']"),
+        ("table", [TOKEN], f"must be a table of addresses, each with a list of addresses, was ['{TOKEN}']"),
+        ("table", {"x": []}, "must be a table of addresses, each with a list of addresses, was {'x': []}"),
+        ("table", {TOKEN: TOKEN}, f"must be a table of addresses, each with a list of addresses, was {{'{TOKEN}': '{TOKEN}'}}"),
         ("whole", 10, "must be a whole number from 1 to 9, was 10"),
         ("whole", True, "must be a whole number from 1 to 9, was True"),
         ("whole", 1.0, "must be a whole number from 1 to 9, was 1.0"),

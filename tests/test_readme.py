@@ -136,3 +136,23 @@ def test_links_lead_to_files_that_exist() -> None:
 def test_the_version_of_python_asked_for_is_the_packages_own() -> None:
     wanted = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["requires-python"]
     assert f"Python {wanted.removeprefix('>=')} or newer" in README
+
+
+# --- reasons ------------------------------------------------------------------------------------------------------
+
+TABLE = README.partition("### Reasons")[2].partition("\n## ")[0]
+TOLD = set(re.findall(r"`([a-z_]+)`", "\n".join(line.split("|")[1] for line in TABLE.splitlines() if line.startswith("| `"))))
+SAID = re.compile(r'(?:raise|=|return) Skip\("([a-z_]+)"')
+OF_THE_PIPELINE = re.compile(r'(?:landing, |Verdict\.[A-Z]+, |Verdict\.[A-Z]+, reason=|Rejected\(candidate, )"([a-z_]+)"')
+
+
+def test_every_reason_of_an_outcome_is_in_the_readmes_table() -> None:
+    sources = [path.read_text() for path in (ROOT / "keeper").rglob("*.py") if "testing" not in path.parts]
+    said = {reason for text in sources for pattern in (SAID, OF_THE_PIPELINE) for reason in pattern.findall(text)}
+    assert len(said) > 50
+    assert said - TOLD == set()
+
+
+def test_the_readmes_table_of_reasons_has_none_that_nobody_gives() -> None:
+    sources = "\n".join(path.read_text() for path in (ROOT / "keeper").rglob("*.py"))
+    assert {reason for reason in TOLD if f'"{reason}"' not in sources} == set()

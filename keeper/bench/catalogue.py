@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from keeper.bench import chain, events, logs, memory, oracle, passes, restart, signing, ticks
+from keeper.bench import chain, events, logs, memory, oracle, passes, restart, signing, strangers, ticks
 from keeper.bench.measure import Measure
 
 MEASURES: tuple[Measure, ...] = (
     *passes.MEASURES,
     *ticks.MEASURES,
+    *strangers.MEASURES,
     *events.MEASURES,
     *logs.MEASURES,
     *signing.MEASURES,

@@ -139,14 +139,14 @@ async def races(bed: Bed, count: int) -> list[Race]:
 
 
 def telling(chain: Chain) -> int:
-    """The price nearest to where it stands that makes a liquidation worth sending. Raises Halt."""
-    landing, view = chain.landing(chain.head), chain.view
-    everybody = [(market, account) for market in chain.markets for account in market.accounts(view)]
-    token = next(token for token, symbol in chain.markets[0].tokens(view).items() if symbol == SYMBOL)
-    now = chain.markets[0].price(view, token) or 0
+    """The price nearest to where it stands that makes a liquidation in the first market worth sending. Raises Halt."""
+    landing, view, market = chain.landing(chain.head), chain.view, chain.markets[0]
+    everybody = [(market, account) for account in market.accounts(view)]
+    token = next(token for token, symbol in market.tokens(view).items() if symbol == SYMBOL)
+    now = market.price(view, token) or 0
     for bps in range(STEP_BPS, MOST_BPS, STEP_BPS):
         price = now * (BPS - bps) // BPS
-        state = Overlay(view, [write for market in chain.markets for write in market.repriced(view, {token: price})])
+        state = Overlay(view, market.repriced(view, {token: price}))
         if chain.planner.block(due(everybody, state, landing.timestamp_s), state, landing)[0]:
             return price
     raise Halt(f"no borrower of the devnet is worth liquidating within {MOST_BPS} bps of {SYMBOL}'s price")

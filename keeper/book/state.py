@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
@@ -14,6 +15,9 @@ from numpy.typing import NDArray
 from keeper.book.columns import Columns, ColumnTable, owners
 from keeper.ports import View
 from keeper.types import Address, Entries, Key, Write
+
+CELL_BYTES = 200
+"""Twice what a cell takes at most in a dictionary that has as much room as it needs."""
 
 DIVERGED = "diverged"
 """Table of (market): its book and the chain were seen to differ, so it is not traded until the book is rebuilt."""
@@ -75,7 +79,15 @@ class Tables:
             rows[key] = value
         else:
             rows.pop(key, None)
+            self._shrink(table, rows)
         return before
+
+    def _shrink(self, table: str, rows: dict[Key, int]) -> None:
+        """A dictionary is looked through as far as it ever reached. Asked at powers of two, so that the copying never costs more than the
+        writing did."""
+        count = len(rows)
+        if not count & (count - 1) and sys.getsizeof(rows) > CELL_BYTES * (count + 8):
+            self._tables[table] = dict(rows)
 
     def write(self, writes: Iterable[Write]) -> list[Write]:
         """Apply in order; returns the writes that undo it, to be applied in the order given."""

@@ -21,6 +21,7 @@ from keeper.config.settings import ChainSettings
 from keeper.errors import ConfigError, KeeperError
 from keeper.execution.hand import open_hand
 from keeper.execution.keys import load_key
+from keeper.execution.model import program
 from keeper.ledger.schema import LEDGER_FILE
 from keeper.storage.database import check as check_file
 from keeper.types import Address
@@ -52,6 +53,8 @@ async def _rows(settings: Settings) -> AsyncIterator[Row]:
 async def _chain(settings: Settings, chain: ChainSettings, rpc: Rpc) -> AsyncIterator[Row]:
     data = await asyncio.to_thread(_data, settings, chain)
     yield data
+    if chain.auctions.model:
+        yield _model(settings, chain)
     ws_url = chain.ws_url.reveal() if chain.ws_url else None
     try:
         found = await probe(rpc, time.time(), ws_url)
@@ -89,6 +92,14 @@ def _data(settings: Settings, chain: ChainSettings) -> Row:
 
 def _existing(folder: Path) -> Path:
     return next(path for path in (folder, *folder.parents) if path.exists())
+
+
+def _model(settings: Settings, chain: ChainSettings) -> Row:
+    """The user's own program."""
+    try:
+        return _row("bidding model", True, program(chain.auctions.model, settings.path.parent), "")
+    except ConfigError as error:
+        return _row("bidding model", False, str(error), "install it, correct [chains.auctions], or leave the word to the keeper's own")
 
 
 # --- the node -----------------------------------------------------------------------------------------------------

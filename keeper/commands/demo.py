@@ -22,6 +22,7 @@ from keeper.ledger.settle import Settled
 from keeper.log import setup
 from keeper.monitor.view import View
 from keeper.pipeline import BlockReport
+from keeper.planning.patience import WAITING
 from keeper.types import Outcome, Verdict
 
 BLOCK_TIME_S = 0.3
@@ -47,13 +48,20 @@ class Story:
     settled: list[Settled] = field(default_factory=list)
     dry: dict[tuple[str, str], Outcome] = field(default_factory=dict)
     left: dict[tuple[str, str], Outcome] = field(default_factory=dict)
-    calm_block: int = -1
+    idle_block: int = -1
     """The newest block, if nothing was sent at it and nothing was on its way."""
+    calm_block: int = -1
+    """The same, if nothing is left for later either."""
+    waiting: bool = False
+    """Something was left for later at the newest block."""
 
     def block(self, chain: str, report: BlockReport) -> None:
         self.left = {(o.market, o.account): o for o in report.outcomes if o.verdict is Verdict.SKIPPED}
-        busy = any(outcome.verdict is Verdict.PENDING or outcome.reason in UNDER_WAY for outcome in report.outcomes)
-        self.calm_block = -1 if busy else report.head.number
+        dry = any(outcome.verdict is Verdict.DRY for outcome in report.outcomes)  # then what is left for the next block is left again
+        busy = not dry and any(outcome.verdict is Verdict.PENDING or outcome.reason in UNDER_WAY for outcome in report.outcomes)
+        self.waiting = any(outcome.reason == WAITING for outcome in report.outcomes)
+        self.idle_block = -1 if busy else report.head.number
+        self.calm_block = -1 if busy or self.waiting else report.head.number
 
     def outcomes(self, chain: str, outcomes: Iterable[Outcome]) -> None:
         self.dry.update({(o.market, o.account): o for o in outcomes if o.verdict is Verdict.DRY})
@@ -118,7 +126,7 @@ async def play(
 
 
 async def _market(net: Devnet, ready: asyncio.Event, story: Story, view: View, seed: int, tell: Callable[[str], None]) -> None:
-    """Calm, crash, recovery; then a few blocks for what is still on its way."""
+    """Calm, crash, recovery; then a few blocks for what is still on its way, and more while the price of some lot has yet to fall."""
     prices = await net.prices()
     view.prices(prices)
     await ready.wait()
@@ -129,6 +137,10 @@ async def _market(net: Devnet, ready: asyncio.Event, story: Story, view: View, s
             await _move(net, move, story, view)
     view.phase("settling")
     tell("settling")
+    for _ in range(PATIENT_BLOCKS):
+        if not story.waiting:
+            break
+        await net.next_block()
     for _ in range(SETTLE_BLOCKS):
         await net.next_block()
 
@@ -144,7 +156,7 @@ async def _move(net: Devnet, move: Mapping[str, int], story: Story, view: View) 
 
     await drive(net, [move], seen, QUIET_BLOCKS)
     for _ in range(PATIENT_BLOCKS):
-        if story.calm_block >= moved:
+        if story.idle_block >= moved:
             return
         await net.next_block()
 

@@ -26,7 +26,7 @@ def guard_check(chain: ChainState) -> tuple[bool, str, str]:
     """(ok, detail, fix): whether the guard's settings name what there is, and whether it lets every market trade; how many prices have a
     witness, and which are doubted."""
     policy, references = chain.guard.policy, chain.guard.references
-    listed = {token for market in chain.markets for token in market.tokens(chain.view)}
+    listed = {token for market in chain.markets for token in (*market.tokens(chain.view), *(f.token for f in market.feeds(chain.view)))}
     if strangers := [token for token in (*policy.anchors, *policy.tokens) if token not in listed]:
         return False, f"no market lists {', '.join(strangers)}", "correct the tokens and anchors of [chains.guard]"
     if silent := [source for source in references.addresses if references.price(chain.view, source, 0, 0) is None]:

@@ -3,18 +3,24 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Sequence
 from typing import Any
 
 from keeper.app import Chain, open_chain
+from keeper.coming import due_at
 from keeper.commands.output import price_in_unit
 from keeper.commands.progress import backfill_progress
 from keeper.config import Settings
 from keeper.outlook import Hazards, Outlook, Prospect, assumption, finite, outlook
 from keeper.ports import Market
-from keeper.types import Health
+from keeper.types import Address, Health
 
 Row = dict[str, Any]
+
+NEAREST = 200
+"""So many of the lowest health factors are followed through a day in which nothing happens."""
+
+NEVER_S = 2**63
 
 
 async def scan(settings: Settings, next_block: bool = False, below_wad: int | None = None) -> AsyncIterator[Row]:
@@ -23,7 +29,8 @@ async def scan(settings: Settings, next_block: bool = False, below_wad: int | No
 
 
 async def watch(settings: Settings, most: int, next_block: bool = False, below_wad: int | None = None) -> AsyncIterator[Row]:
-    """Rows of the accounts of each chain that are healthy, and most likely not to be within a day; the likeliest first."""
+    """Rows of the accounts of each chain that are healthy, and most likely not to be within a day: those whom time alone makes
+    liquidatable, the soonest first, then the likeliest."""
     return _watched(settings, most, next_block, below_wad)
 
 
@@ -71,11 +78,24 @@ def prospects(chain: Chain, view_ahead: Outlook, most: int, next_block: bool = F
             (hazards, market, health) for hazards, health in zip(view_ahead.hazards(market, chain.view, healthy), healthy, strict=True)
         ]
     found.sort(key=lambda item: (-item[0][1], -item[0][0], item[2].health_factor_wad, item[1].name, item[2].account))
+    due = _by_time(chain, found)
+    found.sort(key=lambda item: due.get((item[1].name, item[2].account), NEVER_S))
     block = _block(chain, next_block)[0]
     return [
-        {**_row(market, health, block), **_ahead(view_ahead.seen(market, health, hazards), health)}
+        {
+            **_row(market, health, block),
+            **_ahead(view_ahead.seen(market, health, hazards), health),
+            "due_at": due.get((market.name, health.account)),
+        }
         for hazards, market, health in found[:most]
     ]
+
+
+def _by_time(chain: Chain, found: Sequence[tuple[Hazards, Market, Health]]) -> dict[tuple[str, Address], int]:
+    """Those of the lowest health factors that time alone makes liquidatable within a day, and when."""
+    nearest = sorted(found, key=lambda item: item[2].health_factor_wad)[:NEAREST]
+    moments = ((market, health, due_at(market, chain.view, health.account, health.timestamp_s)) for _, market, health in nearest)
+    return {(market.name, health.account): due_s for market, health, due_s in moments if due_s is not None}
 
 
 def _block(chain: Chain, next_block: bool) -> tuple[int, int]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import sys
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -65,23 +66,24 @@ def resolve(shocks: Iterable[Shock], symbols: Mapping[Address, str]) -> dict[Add
     """Raises ConfigError for a name that no token has, or more than one."""
     found: dict[Address, int] = {}
     for shock in shocks:
-        token = _token(shock.name, symbols)
-        if token in found:
-            raise ConfigError(f"--shock names {symbols[token]} twice")
-        found[token] = shock.move_ppm
+        tokens = _tokens(shock.name, symbols)
+        if twice := [symbols[token] for token in tokens if token in found]:
+            raise ConfigError(f"--shock names {twice[0]} twice")
+        found |= dict.fromkeys(tokens, shock.move_ppm)
     return found
 
 
-def _token(name: str, symbols: Mapping[Address, str]) -> Address:
-    """By address, by symbol, or by the symbol without the W of its wrapped form."""
-    for wanted in (name, f"W{name}"):
-        found = [token for token, symbol in symbols.items() if symbol.lower() == wanted.lower()]
-        if len(found) > 1:
-            raise ConfigError(f"--shock: several tokens are called {wanted}: name one by its address: {', '.join(found)}")
+def _tokens(name: str, symbols: Mapping[Address, str]) -> list[Address]:
+    """By address, or by symbol; the name of a coin means its wrapped and its virtual forms: ETH is WETH and vETH."""
+    for wanted in ({name.lower()}, {f"w{name}".lower(), f"v{name}".lower()}):
+        found = [token for token, symbol in symbols.items() if symbol.lower() in wanted]
+        called = Counter(symbols[token].lower() for token in found)
+        if same := [token for token in found if called[symbols[token].lower()] > 1]:
+            raise ConfigError(f"--shock: several tokens are called {symbols[same[0]]}: name one by its address: {', '.join(same)}")
         if found:
-            return found[0]
+            return found
     if (address := _address(name)) in symbols:
-        return Address(str(address))
+        return [Address(str(address))]
     raise ConfigError(f"--shock: no market lists {name}: there are {', '.join(sorted(set(symbols.values())))}")
 
 

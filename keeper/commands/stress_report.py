@@ -17,7 +17,7 @@ from keeper.risk.capacity import capacities
 from keeper.risk.cascade import Cascade, Left, Round
 from keeper.risk.losses import Losses, Prior, blended, families, pegged, prior_moves, simulate
 from keeper.risk.moves import DAY_S
-from keeper.risk.stress import PPM, Point, Positions, Tick, curve, positions, secured, shocked
+from keeper.risk.stress import PPM, Point, Positions, Tick, curve, owed, positions, secured, shocked, unit_of
 from keeper.risk.volatility import Volatility
 from keeper.risk.watch import Candidate
 from keeper.types import Address
@@ -90,7 +90,9 @@ class Report:
 
 
 def symbols_of(chain: ChainState) -> dict[Address, str]:
-    return {token: symbol for market in chain.markets for token, symbol in market.tokens(chain.view).items()}
+    """Of everything that has a price, the tokens that only exist on some market's books too."""
+    priced = {feed.token: feed.symbol for market in chain.markets for feed in market.feeds(chain.view)}
+    return priced | {token: symbol for market in chain.markets for token, symbol in market.tokens(chain.view).items()}
 
 
 def examine(
@@ -140,7 +142,7 @@ def _bank(book: Positions, view: View, hit: Iterable[Candidate], rounds: Iterabl
         bearer=book.market.bearer(view),
         all_debt=int(book.debt.sum()),
         accounts=len(mine),
-        debt=sum(health.debt for health in mine),
+        debt=sum(owed(health) for health in mine),
         collateral=sum(secured(health) for health in mine),
         written_off=sum(tally.bad_debt for each in rounds for tally in each.tallies if tally.market == name),
         at_risk=sum(account.at_risk for account in left if account.market == name),
@@ -162,11 +164,11 @@ def cascade_of(chain: ChainState, books: Sequence[Positions], moves: Mapping[Add
 
 def _numeraire(books: Sequence[Positions], moves: Mapping[Address, int]) -> tuple[Address, ...]:
     """What pools are measured in when the config names no anchors: the most borrowed token of those that the shock leaves alone."""
-    owed: dict[Address, float] = {}
+    debts: dict[Address, float] = {}
     for book in books:
-        for token, debt in zip(book.tokens, book.debt.sum(axis=0), strict=True):
-            owed[token] = owed.get(token, 0.0) + (0.0 if token in moves else float(debt))
-    return (max(owed, key=lambda token: owed[token]),)
+        for token, debt in zip(book.tokens, book.debt.sum(axis=0) / unit_of(book), strict=True):
+            debts[token] = debts.get(token, 0.0) + (0.0 if token in moves else float(debt))
+    return (max(debts, key=lambda token: debts[token]),)
 
 
 # --- many paths ---------------------------------------------------------------------------------------------------

@@ -7,7 +7,7 @@ from typing import Any
 
 from keeper.commands.stress_report import TOLERATED_SLIPPAGE, Report, Tail
 from keeper.risk.losses import at_risk
-from keeper.risk.stress import secured
+from keeper.risk.stress import owed, secured
 
 Row = dict[str, Any]
 
@@ -18,7 +18,7 @@ def rows(report: Report) -> Iterator[Row]:
     yield from _shock_rows(report)
     yield from _round_rows(report)
     for left in report.left:
-        figures = {"debt": left.health.debt, "collateral": secured(left.health), "at_risk": left.at_risk, "unit": left.health.unit}
+        figures = {"debt": owed(left.health), "collateral": secured(left.health), "at_risk": left.at_risk, "unit": left.health.unit}
         yield {"kind": "left", "chain": report.chain, "market": left.market, "account": left.account, "reason": left.reason, **figures}
     for tail in report.tails:
         yield from _tail_rows(report, tail)

@@ -14,7 +14,7 @@ from keeper.commands.output import in_unit, price_in_unit
 from keeper.commands.stress_report import TOLERATED_SLIPPAGE, Report, Tail
 from keeper.risk.losses import Prior, at_risk
 from keeper.risk.moves import DAY_S
-from keeper.risk.stress import LEAST_LEFT_PPM, PPM
+from keeper.risk.stress import LEAST_LEFT_PPM, PPM, owed
 from keeper.types import Address
 
 WIDEST = 1000
@@ -109,7 +109,7 @@ def _rounds(report: Report) -> Table:
     )
     for each in report.rounds:
         for number, tally in enumerate(tally for tally in each.tallies if tally.calls):
-            shown = [_price(each.prices, each.traded, token, tally.unit) if not number else "" for token in report.moves]
+            shown = [_price(each.prices, each.traded, token, each.tallies[0].unit) if not number else "" for token in report.moves]
             figures = [money(value, tally.unit) for value in (tally.repaid, tally.seized, tally.sold)]
             slippage = f"{tally.slippage_bps / 100:.2f} %"
             counts = [str(len(tally.accounts)), str(tally.calls)]
@@ -133,7 +133,7 @@ def _left(report: Report) -> Iterator[str]:
         by_market.setdefault(left.market, Counter())[left.reason] += 1
     for market, reasons in by_market.items():
         mine = [left for left in report.left if left.market == market]
-        debt = money(sum(left.health.debt for left in mine), mine[0].health.unit)
+        debt = money(sum(owed(left.health) for left in mine), mine[0].health.unit)
         yield f"{market}: {len(mine)} left liquidatable, with {debt} of debt: {_told(reasons.items())}"
 
 

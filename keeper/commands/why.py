@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator, Iterator
 from typing import Any
 
 from keeper.app import Chain, ledger_path, open_chain
+from keeper.coming import due_at
 from keeper.commands.output import decimal, in_unit, percent, price_in_unit
 from keeper.commands.prices import price_rows
 from keeper.commands.progress import backfill_progress
@@ -33,7 +34,7 @@ WAYS = {
 
 
 async def why(settings: Settings, address: Address, market: str | None = None) -> AsyncIterator[Row]:
-    """Rows of kind "health", "leg", "liquidation_price", "greek", "hazard", "now" and "decision", per market that knows the account."""
+    """Rows of kind "health", "leg", "liquidation_price", "greek", "hazard", "clock", "now", "decision", by market that knows it."""
     _known_market(settings, market)
     return _rows(settings, address, market)
 
@@ -70,6 +71,7 @@ def _explain(chain: Chain, market: Market, address: Address, ahead: Outlook) -> 
         *({"kind": "leg", **base, **_leg(leg, health.unit)} for leg in health.legs),
         *({"kind": "liquidation_price", **base, **_price(found, health.unit)} for found in liquidation_prices(health)),
         *({"kind": kind, **base, **row} for kind, row in _ahead(ahead.prospect(market, chain.view, health), health)),
+        *({"kind": "clock", **base, **row} for row in _clock(market, chain, health)),
         *({"kind": "price", **base, **row} for row in price_rows(chain, market, (leg.token for leg in health.legs)) if row["doubts"]),
         {"kind": "now", **base, **_now(chain, market, health)},
     ]
@@ -112,6 +114,14 @@ def _ahead(prospect: Prospect, health: Health) -> Iterator[tuple[str, Row]]:
     if health.debt:
         yield from (("greek", _greek(greek, health.unit)) for greek in prospect.greeks.per_price)
         yield "hazard", _hazard(prospect)
+
+
+def _clock(market: Market, chain: Chain, health: Health) -> Iterator[Row]:
+    """What time alone does to it within a day."""
+    due_s = due_at(market, chain.view, health.account, health.timestamp_s) if health.debt else None
+    if due_s is not None:
+        in_s = due_s - chain.head.timestamp_s
+        yield {"due_at": due_s, "due_in_s": in_s, "text": f"liquidatable by time alone in {in_s} s, at {due_s}"}
 
 
 def _greek(greek: Greek, unit: str) -> Row:

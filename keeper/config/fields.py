@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import re
+import shlex
 from decimal import Decimal
 from difflib import get_close_matches
 from functools import cache
@@ -200,6 +201,34 @@ def _addresses(value: object) -> object:
 
 
 Addresses = Annotated[tuple[AddressText, ...], BeforeValidator(_addresses)]
+
+
+def _command(value: object) -> tuple[str, ...]:
+    """Text is split as a shell would."""
+    expected = "a program and its arguments, as a list of text"
+    with_words = shlex.split(value) if isinstance(value, str) and _closed(value) else value
+    if (
+        not isinstance(with_words, list | tuple)
+        or not all(isinstance(word, str) for word in with_words)
+        or (with_words and not with_words[0])
+    ):
+        raise refuse(f"must be {expected}, was {given(value)}")
+    return tuple(with_words)
+
+
+def _closed(text: str) -> bool:
+    """Every quote in it is."""
+    try:
+        return bool(shlex.split(text))
+    except ValueError:
+        return False
+
+
+Command = Annotated[
+    tuple[str, ...],
+    BeforeValidator(_command),
+    WithJsonSchema({"anyOf": [{"type": "array", "items": {"type": "string"}}, {"type": "string"}]}),
+]
 
 
 # --- files and secrets --------------------------------------------------------------------------------------------

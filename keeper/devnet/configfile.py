@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Mapping
 from pathlib import Path
@@ -39,8 +38,9 @@ adapter = "morpho-blue"
 address = "{morpho}"
 
 [chains.markets.options]
-tokens = {tokens}
-feeds = {feeds}
+dollars = ["{usdc}", "{dai}"]
+[chains.markets.options.feeds]
+{feeds}
 
 [[chains.markets]]
 name = "perp"
@@ -86,8 +86,7 @@ def write_config(folder: Path, rpc: str, ws: str, block_time_s: int, addresses: 
             aave_v36=addresses["aave_v36.provider"],
             aave_v302=addresses["aave_v302.provider"],
             morpho=addresses["morpho.blue"],
-            tokens=_all(addresses, "token"),
-            feeds=_all(addresses, "feed"),
+            feeds=_feeds(addresses),
             perp=addresses["perp.clearing_house"],
             yields=addresses["yield.witch"],
             uniswap=addresses["uniswap.factory"],
@@ -101,6 +100,7 @@ def write_config(folder: Path, rpc: str, ws: str, block_time_s: int, addresses: 
     return path
 
 
-def _all(addresses: Mapping[str, Address], kind: str) -> str:
-    """As a list of TOML."""
-    return json.dumps([address for name, address in addresses.items() if name.partition(".")[0] == kind])
+def _feeds(addresses: Mapping[str, Address]) -> str:
+    """Each token's, as lines of TOML."""
+    tokens = [name.partition(".")[2] for name in addresses if name.partition(".")[0] == "token"]
+    return "\n".join(f'"{addresses[f"token.{symbol}"]}" = ["{addresses[f"feed.{symbol}"]}"]' for symbol in tokens)

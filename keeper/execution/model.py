@@ -2,15 +2,18 @@
 
 One line in for each question, on its standard input:
 
-    {"id": 7, "auction": "market 0xaccount", "timestamp": 1767225612, "lot": "5413816921945222555", "price": "…", "value": "…", "cost": "…"}
+    {"id": 7, "auction": "market 0xaccount", "timestamp": 1767225612, "lot": "5413816921945222555", "price": "…", "value": "…", "cost": "…",
+     "gain": "…"}
 
 One line out for each answer, the highest price at which to take the lot:
 
     {"id": 7, "price": "5210000000000000000"}
 
-Amounts are decimal strings: `lot` in the collateral's smallest unit, the others in wei. Answers may come in any order; one that is late, or
+Amounts are decimal strings: `lot` in the collateral's smallest unit, the others in wei; `gain` is what waiting a block adds to what value
+leaves after price and cost, below zero where it takes away. Answers may come in any order; one that is late, or
 none, or garbage leaves the word to the in-process model, with a warning. A process that dies is started again, each time after a longer
-pause; at the end it is killed with all it has started. It gets neither our environment nor anything but these lines.
+pause; at the end it is killed with all it has started. It gets neither our environment nor anything but these lines, and runs in the folder
+of the config.
 """
 
 from __future__ import annotations
@@ -18,13 +21,16 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
+import shutil
 import signal
 from collections.abc import AsyncIterator, Sequence
+from pathlib import Path
 from typing import Any
 
 import orjson
 
 from keeper.bidding.auction import AuctionModel, Decision, Standing
+from keeper.errors import ConfigError
 from keeper.log import get_logger
 
 ANSWER_S = 0.5
@@ -42,8 +48,8 @@ log = get_logger("model")
 class ModelProcess:
     """Start with `async with ModelProcess.start(command, default) as model`."""
 
-    def __init__(self, command: Sequence[str], default: AuctionModel, answer_s: float, first_pause_s: float) -> None:
-        self._command, self._default, self._answer_s = tuple(command), default, answer_s
+    def __init__(self, command: Sequence[str], default: AuctionModel, answer_s: float, first_pause_s: float, folder: Path) -> None:
+        self._command, self._default, self._answer_s, self._folder = tuple(command), default, answer_s, folder
         self._first_pause_s = self._pause_s = first_pause_s
         self._process: asyncio.subprocess.Process | None = None
         self._asked: dict[int, asyncio.Future[int]] = {}
@@ -53,10 +59,15 @@ class ModelProcess:
     @classmethod
     @contextlib.asynccontextmanager
     async def start(
-        cls, command: Sequence[str], default: AuctionModel, answer_s: float = ANSWER_S, first_pause_s: float = FIRST_PAUSE_S
+        cls,
+        command: Sequence[str],
+        default: AuctionModel,
+        answer_s: float = ANSWER_S,
+        first_pause_s: float = FIRST_PAUSE_S,
+        folder: Path = Path(),
     ) -> AsyncIterator[ModelProcess]:
-        """`default` has the word where the process gives none within `answer_s`."""
-        model = cls(command, default, answer_s, first_pause_s)
+        """`default` has the word where the process gives none within `answer_s`. `folder`: where it runs."""
+        model = cls(command, default, answer_s, first_pause_s, folder)
         task = asyncio.create_task(model._run(), name="bidding model")
         try:
             yield model
@@ -79,7 +90,7 @@ class ModelProcess:
             self._ask(number, standing)
             most_wei = await asyncio.wait_for(answer, self._answer_s)
         except (OSError, TimeoutError, ValueError) as error:
-            log.warning("model_silent", auction=standing.auction, why=str(error) or "no answer in time")
+            log.warning("model_silent", market=standing.market, account=standing.account, why=str(error) or "no answer in time")
             return self._default.decide(standing)
         finally:
             del self._asked[number]
@@ -117,6 +128,7 @@ class ModelProcess:
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.DEVNULL,
             limit=LINE_BYTES,
+            cwd=self._folder,
             env={name: os.environ[name] for name in PASSED if name in os.environ},
             start_new_session=True,
         )
@@ -125,6 +137,7 @@ class ModelProcess:
             await self._listen(process)
         finally:
             self._process = None
+            self._give_up()
             _kill(process)
             await process.wait()
 
@@ -142,6 +155,12 @@ class ModelProcess:
                 return
             self._hear(line)
 
+    def _give_up(self) -> None:
+        """What it was asked it will not answer."""
+        for answer in self._asked.values():
+            if not answer.done():
+                answer.set_exception(OSError("the model died"))
+
     def _hear(self, line: bytes) -> None:
         try:
             number, most_wei = _answer(orjson.loads(line))
@@ -153,9 +172,23 @@ class ModelProcess:
             answer.set_result(most_wei)
 
 
+def program(command: Sequence[str], folder: Path) -> str:
+    """Where the command's program is. Raises ConfigError."""
+    found = shutil.which(str(folder / command[0]) if os.sep in command[0] else command[0])
+    if found is None:
+        raise ConfigError(f"auctions.model: there is no program {command[0]!r} to run")
+    return found
+
+
 def _line(number: int, standing: Standing) -> bytes:
-    amounts = {"lot": standing.lot, "price": standing.price_wei, "value": standing.value_wei, "cost": standing.cost_wei}
-    facts = {"id": number, "auction": standing.auction, "timestamp": standing.timestamp_s}
+    amounts = {
+        "lot": standing.lot,
+        "price": standing.price_wei,
+        "value": standing.value_wei,
+        "cost": standing.cost_wei,
+        "gain": standing.gain_wei,
+    }
+    facts = {"id": number, "auction": f"{standing.market} {standing.account}", "timestamp": standing.timestamp_s}
     return orjson.dumps(facts | {name: str(amount) for name, amount in amounts.items()}) + b"\n"
 
 

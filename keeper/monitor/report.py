@@ -9,6 +9,7 @@ from typing import Protocol
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
 from keeper.pipeline import BlockReport
+from keeper.planning.patience import WAITING
 from keeper.types import Outcome, Verdict
 
 
@@ -57,6 +58,7 @@ class Reporter:
 
     def __init__(self, chain: str, log: EventLog, metrics: Metrics, listeners: Iterable[Callable[[BlockReport], None]] = ()) -> None:
         self._chain, self._log, self._metrics, self._listeners = chain, log, metrics, tuple(listeners)
+        self._waiting: set[tuple[str, str]] = set()
 
     def block(self, report: BlockReport) -> None:
         self._metrics.block(self._chain, report)
@@ -69,8 +71,16 @@ class Reporter:
             ms=round(report.seconds * 1000, 1),
             **{f"n_{reason}": count for reason, count in funnel.items()},
         )
+        self._tell_waiting([outcome for outcome in report.outcomes if outcome.reason == WAITING])
         for listener in self._listeners:
             listener(report)
+
+    def _tell_waiting(self, left: list[Outcome]) -> None:
+        """Of lots that are left for later, once: when that begins."""
+        for outcome in left:
+            if (outcome.market, outcome.account) not in self._waiting:
+                self._log.info(WAITING, chain=self._chain, market=outcome.market, account=outcome.account, detail=outcome.detail)
+        self._waiting = {(outcome.market, outcome.account) for outcome in left}
 
     def outcomes(self, outcomes: Iterable[Outcome]) -> None:
         for outcome in outcomes:

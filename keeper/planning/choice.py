@@ -78,6 +78,14 @@ class Chooser:
             why_not.append((skip.reason, skip.detail))
             return ()
 
+    def exactly(self, market: Market, pair: Pair) -> Prediction:
+        """The best way to make this deal at its largest amount, whether it pays or not. Raises Skip, as `best`."""
+        choice = _Choice(self, market, pair)
+        tried = max((choice.attempt(way, pair.amounts[-1]) for way in choice.ways()), key=_worth)
+        if tried is None:
+            raise Skip("unprofitable", "no way to sell covers the repayment")
+        return self.predictor.predict(_plan(market, tried), self.view, self.at_s, tried.fill)
+
     def ways(self, market: Market, account: Address, count: int) -> Iterator[Plan]:
         """The most promising ways of each pair, at full size. Raises Skip as `Market.pairs`."""
         for pair in market.pairs(self.view, account, self.at_s):

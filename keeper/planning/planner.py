@@ -10,6 +10,7 @@ from typing import Protocol
 from keeper.book.state import DIVERGED, Overlay
 from keeper.errors import Skip
 from keeper.planning.choice import Chooser
+from keeper.planning.patience import Patience
 from keeper.planning.predict import Predictor
 from keeper.ports import View
 from keeper.risk.guard import PriceGuard, Prices
@@ -48,13 +49,21 @@ class Holder(Protocol):
 
 class Planner:
     """Pure: state in, plans out. `priority_fee_wei`: the least tip per gas; `limit`: the most plans for a block; `guard`: which prices to
-    believe."""
+    believe; `patience`: which bargains to wait for."""
 
-    def __init__(self, predictor: Predictor, priority_fee_wei: int, limit: int, guard: PriceGuard | None = None) -> None:
+    def __init__(
+        self,
+        predictor: Predictor,
+        priority_fee_wei: int,
+        limit: int,
+        guard: PriceGuard | None = None,
+        patience: Patience | None = None,
+    ) -> None:
         self._predictor = predictor
         self._priority_fee_wei = priority_fee_wei
         self._limit = limit
         self._guard = guard
+        self.patience = patience
         self.warmth: Warmth | None = None
         self.inventory: Holder | None = None
 
@@ -68,7 +77,7 @@ class Planner:
         view = self._after(ahead, view, landing.timestamp_s) if ahead else view
         own, refused = self.inventory.block(view, landing, ahead) if self.inventory else ((), ())
         view = Overlay(view, [write for made in own for write in made.writes]) if own else view
-        block = _Block(self._predictor, view, landing.timestamp_s, self.gas_price_wei(landing), prices, self.warmth)
+        block = _Block(self._predictor, view, landing.timestamp_s, self.gas_price_wei(landing), prices, self.patience, self.warmth)
         block.rejected += refused
         plans: list[Prediction] = list(own)
         for candidate, standalone in block.ranked(self._strangers(candidates, block.rejected)):
@@ -114,10 +123,17 @@ class _Block:
     """One block's planning. What comes to nothing is in `rejected`."""
 
     def __init__(
-        self, predictor: Predictor, view: View, at_s: int, gas_price_wei: int, prices: Prices | None, warmth: Warmth | None
+        self,
+        predictor: Predictor,
+        view: View,
+        at_s: int,
+        gas_price_wei: int,
+        prices: Prices | None,
+        patience: Patience | None,
+        warmth: Warmth | None,
     ) -> None:
         self._predictor, self._view, self._at_s, self._gas_price_wei = predictor, view, at_s, gas_price_wei
-        self._prices, self._warmth = prices, warmth
+        self._prices, self._patience, self._warmth = prices, patience, warmth
         self._first = Chooser(predictor, view, at_s, gas_price_wei)
         self._state = Overlay(view)
         self._untouched = self._state.version
@@ -129,12 +145,15 @@ class _Block:
         return sorted(found, key=lambda item: _net_wei(item[1], self._gas_price_wei), reverse=True)
 
     def calls(self, candidate: Candidate, standalone: Prediction) -> Iterator[Prediction]:
-        """One account's calls, one after another, until no further one pays. Each is made on the state the ones before it leave."""
+        """One account's calls, one after another, until no further one pays. Each is made on the state the ones before it leave: one that
+        is better made later leaves nothing, so that the others are planned as if it were not there."""
         for call in range(CALLS_PER_ACCOUNT):
             try:
                 made = (self._again(standalone) if call == 0 else None) or self._anew(candidate, standalone)
                 if self._prices:
                     self._prices.require(candidate.market, made.gains)
+                if self._patience:
+                    self._patience.require(candidate.market, made, self._state, self._gas_price_wei)
             except Skip as skip:
                 if call == 0:
                     self.rejected.append(Rejected(candidate, skip.reason, skip.detail))

@@ -154,16 +154,17 @@ class Predictor:
 
     def value_wei(self, market: Market, view: View, token: Address, amount: int) -> int:
         """An amount's worth in wei: at the market's own oracle, else at another's that knows the token and the native one, else what pools
-        would pay for it. Raises Skip("no_price")."""
+        would pay for it, if some oracle has a price for it: what pools alone say anybody can buy. Raises Skip("no_price")."""
         if token == self.native or amount == 0:
             return amount
         for judge in (market, *self.markets.values()):
             value, unit = judge.value(view, token, amount), judge.value(view, self.native, 10**18)
             if value is not None and unit:
                 return value * 10**18 // unit
-        with suppress(Skip):
-            return self.router.best_in(view, token, self.native, amount)[-1].amount_out
-        raise Skip("no_price", f"neither a market nor a pool has a price for {token} in the native token")
+        if any(judge.price(view, token) for judge in self.markets.values()):
+            with suppress(Skip):
+                return self.router.best_in(view, token, self.native, amount)[-1].amount_out
+        raise Skip("no_price", f"what {token} is worth in the native token no oracle tells")
 
 
 def _flash_loan(way: Way, fill: Fill, borrowed: int, offers: Offers) -> Earned:

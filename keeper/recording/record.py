@@ -8,6 +8,7 @@ from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import replace
 from typing import Any, Literal, Protocol, TypeVar, cast
 
+from keeper.bidding.auction import AuctionModel, Decision, Standing
 from keeper.book.book import JournalEntry
 from keeper.book.resume import ResumeReader, ResumeStore
 from keeper.book.state import Tables
@@ -224,6 +225,16 @@ class TapedWarmth:
         return [load_plan(plan) for plan in self._deck.answer("warm", (market, account), ask)]
 
 
+class TapedModel:
+    """What a bidding model says hangs on all that it has seen, so it is consumed like any reply."""
+
+    def __init__(self, deck: Deck, model: AuctionModel | None) -> None:
+        self._deck, self._model = deck, model
+
+    def decide(self, standing: Standing) -> Decision:
+        return Decision(**self._deck.answer("auction", standing, lambda: plain(self._model.decide(standing)) if self._model else {}))
+
+
 def _followed(filters: Sequence[LogFilter]) -> list[str]:
     return sorted(f.address for f in filters)
 
@@ -239,6 +250,10 @@ def recorded(parts: Parts, recorder: Recorder) -> Parts:
         recorder.tape.write(PLAN, planned(prediction, data))
         return data
 
+    async def consult() -> bool:
+        again: bool = await recorder.reply("consult", None, bool, parts.consult)
+        return again
+
     def now_s() -> float:
         return recorder.answer("clock", None, parts.now_s)
 
@@ -250,6 +265,7 @@ def recorded(parts: Parts, recorder: Recorder) -> Parts:
         landing=landing,
         encode=encode,
         now_s=now_s,
+        consult=consult,
     )
 
 

@@ -59,6 +59,10 @@ async def run_again(
         plans.append(plain(planned(prediction, data)))
         return data
 
+    async def consult() -> bool:
+        again: bool = await player.reply("consult", None, bool, nothing.beside)
+        return again
+
     nothing = _Nothing()
     parts = Parts(
         feed=nothing,
@@ -76,6 +80,7 @@ async def run_again(
         now_s=lambda: player.answer("clock", None, lambda: 0.0),
         audit=nothing.beside,
         foresee=nothing.beside,
+        consult=consult,
     )
     await _drive(entries, books, Pipeline(parts))
     return Replayed([value for kind, value in entries if kind == PLAN], plans)

@@ -25,16 +25,20 @@ Quote = Callable[[View, Address, Address, int], Sequence[Hop]]
 
 
 def capacities(books: Sequence[Positions], quote: Quote, view: View, slippage: float, tick: Tick = lambda _: None) -> dict[Address, float]:
-    """Value of each token that pools absorb, at most all that accounts have of it, sold for what is most owed against it."""
+    """Value of each token that pools absorb, at most all that accounts have of it, sold for what is most owed against it. What exists only
+    on its market's books is not sold: all of it."""
     found: dict[Address, float] = {}
     held, owed = _stakes(books)
     for number, (token, value) in enumerate(held.items(), start=1):
         market = next(book.market for book in books if token in book.tokens)
+        tick(number)
+        if token not in market.tokens(view):
+            found[token] = value
+            continue
         into = max((other for one, other in owed if one == token and other != token), key=lambda other: owed[token, other], default=token)
         whole = market.value(view, token, 10**18) or 0
         amount = absorbed(quote, market, view, token, into, int(value / whole * 10**18), slippage) if whole else 0
         found[token] = float(market.value(view, token, amount) or 0)
-        tick(number)
     return found
 
 

@@ -15,7 +15,7 @@ from keeper.errors import Skip
 from keeper.ports import Market, View, Witness
 from keeper.risk.capacity import Quote
 from keeper.risk.sanity import Policy
-from keeper.risk.stress import PPM, Positions, Tick, shortfall
+from keeper.risk.stress import PPM, Positions, Tick, owed, shortfall, unit_of
 from keeper.risk.watch import Candidate
 from keeper.risk.witness import Pools, Worth
 from keeper.types import Address, Fill, Health, Landing, Prediction, PriceFeed
@@ -67,7 +67,8 @@ class Tally:
 
 @dataclass(frozen=True, slots=True)
 class Round:
-    """`prices`: of the oracles during the round; `traded`: what pools say after it; `calls` in the order they were made."""
+    """`prices`: of the oracles during the round, `traded`: what pools say after it, in the unit of the first tally; `calls` in the order of
+    their making."""
 
     number: int
     prices: Mapping[Address, int]
@@ -185,7 +186,8 @@ class Cascade:
     def _gain(self, market: Market, fill: Fill, state: View, rates: _Rates) -> float:
         """The most that a sale could leave, in the market's unit: more of it only sells for less."""
         seized, repaid = _worth(market, state, fill.collateral_token, fill.seized), _worth(market, state, fill.debt_token, fill.repaid)
-        return seized * rates(market, fill.collateral_token, fill.debt_token) - repaid + DOUBT * seized
+        promised = sum(_worth(market, state, token, amount) for token, amount in fill.promised)
+        return seized * rates(market, fill.collateral_token, fill.debt_token) - repaid + promised + DOUBT * seized
 
     def _least_gain(self, market: Market, fill: Fill, state: View) -> float:
         """What the gas of the call alone costs, less what the planner lets pass."""
@@ -208,7 +210,7 @@ class Cascade:
         )
         self._acted[market.name].add(account)
         if call.fill.bad_debt:
-            tally.bad_debt += market.health(before, account, self._landing.timestamp_s).debt - repaid
+            tally.bad_debt += _lost(market.health(before, account, self._landing.timestamp_s), repaid)
             self._written_off.add((market.name, account))
 
     def _feed_back(self, state: Overlay, before: Mapping[Address, int], after: Mapping[Address, int]) -> None:
@@ -226,8 +228,10 @@ class Cascade:
 
     def _prices(self, state: View) -> dict[Address, int]:
         found: dict[Address, int] = {}
+        one = unit_of(next(iter(self._books.values())))
         for book in self._books.values():
-            found = {token: price for token in book.tokens if (price := book.market.price(state, token))} | found
+            prices = {token: price for token in book.tokens if (price := book.market.price(state, token))}
+            found = {token: price * one // unit_of(book) for token, price in prices.items()} | found
         return found
 
 
@@ -253,6 +257,11 @@ class _Rates:
         except Skip:
             return 0.0
         return _worth(market, self._view, bought, hops[-1].amount_out) / max(_worth(market, self._view, sold, amount), 1)
+
+
+def _lost(health: Health, repaid: int) -> int:
+    """What nobody will pay: all that is owed but not repaid; where it is margin that is owed, all that the account lacks."""
+    return owed(health) - repaid if owed(health) == health.debt else shortfall(health)
 
 
 def _worth(market: Market, view: View, token: Address, amount: int) -> int:

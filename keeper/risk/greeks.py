@@ -109,11 +109,11 @@ def exposures(health: Health, factor: Callable[[Address], Factor]) -> tuple[dict
 
 def _with(payoff: Payoff, leg: Leg) -> Payoff:
     counted, owed = payoff.counted, payoff.owed
+    value = abs(leg.value * leg.weight_bps / BPS)
     if leg.side == "collateral":
-        value = leg.value * leg.threshold_bps / BPS
         counted = counted.plus(value, value)
     else:
-        owed = owed.plus(leg.value, leg.value)
+        owed = owed.plus(value, value)
     return Payoff(payoff.token, payoff.symbol, payoff.price, counted, owed)
 
 

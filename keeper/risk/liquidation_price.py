@@ -22,13 +22,13 @@ class LiquidationPrice:
 def liquidation_prices(health: Health) -> tuple[LiquidationPrice, ...]:
     """One per price that can liquidate the account by itself; none for one that cannot (it would have to be negative).
 
-    P* = P · (1 - surplus / exposure), exposure = value·threshold of collateral - value of debt. Rounded towards now."""
+    P* = P · (1 - surplus / exposure), exposure = value·threshold of collateral - value·(1 + margin) of debt. Rounded towards now."""
     surplus = health.weighted_collateral - health.debt
     exposures: dict[Address, int] = defaultdict(int)
     names: dict[Address, tuple[str, int]] = {}
     for leg in health.legs:
         token = priced_as(leg)
-        exposures[token] += leg.value * leg.threshold_bps if leg.side == "collateral" else -leg.value * BPS
+        exposures[token] += leg.value * leg.weight_bps
         if token not in names or token == leg.token:
             names[token] = (leg.symbol, leg.price)
     found = []

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from keeper.fixedpoint import YEAR_S
 from keeper.ports import Market, View
 from keeper.risk.moves import DAY_S, Floats, Moves, martingale
-from keeper.risk.stress import Positions, Tick
+from keeper.risk.stress import Positions, Tick, priced, unit_of
 from keeper.types import Address, Factor
 
 STEPS = 24
@@ -84,7 +84,7 @@ def families(market: Market, view: View) -> dict[Address, str]:
     factors = {factor for account in market.accounts(view) for row in market.rows(view, account) for factor in row.weights}
     named = {cell: market.family(view, factor) for factor in sorted(factors) for cell in market.drivers(view, factor)}
     found = {}
-    for token in market.tokens(view):
+    for token in priced(market, view):
         cells = [(table, key) for table, key, _ in market.repriced(view, {token: 1})]
         found[token] = next((family for cell in cells if (family := named.get(cell))), None) or token
     return found
@@ -92,8 +92,7 @@ def families(market: Market, view: View) -> dict[Address, str]:
 
 def pegged(book: Positions) -> frozenset[Address]:
     """Tokens worth about one unit of the market's currency: "usd-8" makes them dollars."""
-    unit = 10.0 ** int(book.unit.rpartition("-")[2] or 0)
-    return frozenset(t for t, price in zip(book.tokens, book.price, strict=True) if abs(price / unit - 1) < PEGGED_WITHIN)
+    return frozenset(t for t, price in zip(book.tokens, book.price, strict=True) if abs(price / unit_of(book) - 1) < PEGGED_WITHIN)
 
 
 def walks(moves: Moves, horizon_s: float, paths: int, rng: Generator, at_once: int) -> Iterator[Floats]:
@@ -167,9 +166,9 @@ def simulate(
 
 def _falls(book: Positions, margin: float, tokens: Sequence[Address], relatives: Floats) -> _Falls:
     columns = [tokens.index(token) for token in book.tokens]
-    mine = relatives[columns]
+    mine = np.where(book.steady[:, None, None], 1.0, relatives[columns])
     flat = mine.reshape(len(columns), -1)
-    under = (book.counted @ flat < book.debt @ flat).reshape(len(book.accounts), *mine.shape[1:])
+    under = (book.surplus @ flat < 0).reshape(len(book.accounts), *mine.shape[1:])
     account, path = np.nonzero(under.any(axis=2))
     then, last = mine[:, path, under[account, path].argmax(axis=1)].T, mine[:, path, -1].T
     held, owed = book.collateral[account], book.debt[account]

@@ -184,6 +184,17 @@ def _gap_bps(price: int, reference: int) -> int:
     return -(-abs(price - reference) * BPS // max(reference, 1))
 
 
+def same_currency(one: PriceFeed, other: PriceFeed) -> bool:
+    """Whether their units differ in decimals at most."""
+    return one.unit.rpartition("-")[0] == other.unit.rpartition("-")[0]
+
+
+def in_unit(price: int, of: PriceFeed, wanted: PriceFeed) -> int:
+    """A price with the decimals of another one's."""
+    has, wants = (int(feed.unit.rpartition("-")[2]) for feed in (of, wanted))
+    return int(price * 10**wants // 10**has)
+
+
 def _shown(feed: PriceFeed, price: int) -> str:
     """With ten digits, and all before the point."""
     currency, _, decimals = feed.unit.rpartition("-")

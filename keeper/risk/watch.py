@@ -170,7 +170,8 @@ class Watch:
     def _quote(self, state: View, landing: Landing) -> None:
         """All factors for another block, else those that something has moved."""
         self._meet(state)
-        self.engine.set((_floor(market), Quote(self._least_debt(market, state, landing))) for market in self._markets)
+        floors = ((_floor(market), Quote(self._least_debt(market, state, landing))) for market in self._markets)
+        self.engine.set((floor, least) for floor, least in floors if floor)
         if landing != self._landing:
             wanted = [list(factors) for factors in self._factors]
         else:
@@ -203,9 +204,7 @@ class Watch:
                 self._driven[cell].add((number, factor))
 
     def _least_debt(self, market: Market, state: View, landing: Landing) -> float:
-        """Debt in the market's unit that could just earn the gas of liquidating it; 0 where gas has no price, or debt tells nothing."""
-        if not market.debt_decides:
-            return 0.0
+        """Debt in the market's unit that could just earn the gas of liquidating it; 0 where gas has no price."""
         cost_wei = LEAST_GAS * (landing.base_fee_wei + self._priority_fee_wei)
         cost = market.value(state, self._native, cost_wei)
         return (cost or 0) / ((1 + market.margin(state)) * (1 + BEST_SALE) - 1)
@@ -229,9 +228,10 @@ class Watch:
 _NO_FACTORS: frozenset[tuple[int, Factor]] = frozenset()
 
 
-def _floor(market: Market) -> Factor:
-    """The factor that is the least debt worth a look. It is ours, not the market's."""
-    return ("", "least debt", market.name)
+def _floor(market: Market) -> Factor | None:
+    """The factor that is the least debt worth a look. It is ours, not the market's. None where debt tells nothing: what negative weights
+    stand for there may be below zero."""
+    return ("", "least debt", market.name) if market.debt_decides else None
 
 
 def _beside(market: Market, state: ColumnView) -> set[Address]:

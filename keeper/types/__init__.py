@@ -23,6 +23,7 @@ from keeper.types.planning import (
     Plan,
     PoolKey,
     Prediction,
+    Purchase,
     same_deal,
 )
 from keeper.types.prices import PoolPrice, PriceFeed
@@ -70,6 +71,7 @@ __all__ = [
     "PoolPrice",
     "Prediction",
     "PriceFeed",
+    "Purchase",
     "Quote",
     "Read",
     "Row",

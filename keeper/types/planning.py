@@ -5,9 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from keeper.types.base import Address, Write
+
+if TYPE_CHECKING:
+    from keeper.types.execution import Step
 
 LIQUIDATE = "liquidate"
 TAKE, CLOSE, OPEN, DEPOSIT, WITHDRAW = "take", "close", "open", "deposit", "withdraw"
@@ -59,11 +62,12 @@ class Pair:
 class Fill:
     """What one call moves, by the contract's own integers.
 
-    `cover` is the argument of the call, in its unit, of which `counted` counts: a larger one moves no more. `repaid` is pulled from the
-    liquidator, `seized` is paid to it (net of the protocol fee). `writes` is the state it leaves, valid at the fill's timestamp.
+        `cover` is the argument of the call, in its unit, of which `counted` counts: a larger one moves no more. `repaid` is pulled from the
+        liquidator, `seized` is paid to it (net of the protocol fee). `writes` is the state it leaves, valid at the fill's timestamp.
 
-    `funds`: the debt token that must be at hand, of which `repaid` is taken. `prepaid`: before anything is paid out; otherwise what is paid
-    out can pay. `promised`: (token, amount) it earns later, in somebody else's transaction, or in one of ours that is yet to come.
+    `funds`: the debt token that must be at hand, of which `repaid` is taken. `prepaid`: before anything is paid out; otherwise what is
+    paid out can pay. `promised`: (token, amount) it earns later, in somebody else's transaction, or in one of ours that is yet to
+    come. `before`: calls that anybody may make, without which it is not legal, or not what is told here.
 
     `bound`: of a trade, the least it may bring or the most it may cost before it reverts, in the contract's unit; 0: any."""
 
@@ -80,10 +84,19 @@ class Fill:
     funds: int
     prepaid: bool = False
     promised: tuple[tuple[Address, int], ...] = ()
+    before: tuple[Step, ...] = ()
     kind: str = LIQUIDATE
     target: str = ""
     by: str = ""
     bound: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Purchase:
+    """What somebody bought: the deal, whose only amount it is, and who got the goods."""
+
+    buyer: Address
+    pair: Pair
 
 
 @dataclass(frozen=True, slots=True)

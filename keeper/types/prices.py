@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from keeper.types.base import Address
+from keeper.types.base import ZERO_ADDRESS, Address
 
 
 @dataclass(frozen=True, slots=True)
@@ -13,7 +13,8 @@ class PriceFeed:
     """What stands behind a token's price. `price`, `before` (it last moved): of a whole token, in the market's `unit`, e.g. "usd-8".
 
     `answer`, `least`, `most`, `updated_at_s`: the aggregator's own words and limits; 0 where it has none, or there is no aggregator.
-    `capped`: the price would be higher, but its source does not let it."""
+    `capped`: the price would be higher, but its source does not let it. `source`: whose word it is, where it is a single one's: tokens of
+    one source are one thing."""
 
     token: Address
     symbol: str
@@ -26,6 +27,7 @@ class PriceFeed:
     most: int = 0
     updated_at_s: int = 0
     capped: bool = False
+    source: Address = ZERO_ADDRESS
 
 
 class PoolPrice(NamedTuple):

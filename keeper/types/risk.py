@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, NamedTuple
 
+from keeper.fixedpoint import BPS
 from keeper.types.base import ZERO_ADDRESS, Address, Factor
 
 if TYPE_CHECKING:
@@ -69,10 +70,15 @@ class Leg:
     side: str  # "collateral" | "debt"
     amount: int
     value: int
-    threshold_bps: int  # liquidation threshold of a collateral; 0 for a debt
+    threshold_bps: int  # liquidation threshold of a collateral; of a debt: the margin it takes on top of itself
     price: int
     decimals: int
     priced_as: Address = ZERO_ADDRESS
+
+    @property
+    def weight_bps(self) -> int:
+        """What each unit of its value adds to the surplus of the account."""
+        return self.threshold_bps if self.side == "collateral" else -(BPS + self.threshold_bps)
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,6 +14,7 @@ from keeper.config import load
 from keeper.devnet import Devnet
 from keeper.errors import Halt
 from keeper.types import Audit, Read
+from tests.markets import LENDING, only
 
 COPIES = 120
 
@@ -23,7 +24,7 @@ def quiet(source: str, block: int, target: int) -> None:
 
 
 async def test_copies_read_like_their_originals_on_the_node_and_in_the_book(net: Devnet) -> None:
-    settings = load(net.config, {})
+    settings = only(load(net.config, {}), *LENDING)
     async with open_chain(settings, settings.chains[0], quiet, owned=False) as chain:
         await chain.catch_up()
         state, at_s = chain.view, chain.head.timestamp_s

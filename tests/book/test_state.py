@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -48,3 +50,12 @@ def test_the_net_writes_of_an_overlay_make_the_same_state(first: list[Write], se
 
 def _last(cells: list[Write]) -> list[Write]:
     return [(table, key, value) for (table, key), value in {(t, k): v for t, k, v in cells}.items()]
+
+
+def test_a_table_that_was_emptied_is_looked_through_no_further_than_one_that_never_was_full() -> None:
+    full, little = Tables(), Tables()
+    full.write([("t", (number,), 1) for number in range(100_000)])
+    full.write([("t", (number,), 0) for number in range(3, 100_000)])
+    little.write([("t", (number,), 1) for number in range(3)])
+    assert sorted(full.keys("t")) == sorted(little.keys("t")) == [(0,), (1,), (2,)]
+    assert sys.getsizeof(full._tables["t"]) < 2000 < sys.getsizeof(dict.fromkeys(range(100000), 1))

@@ -71,9 +71,11 @@ async def test_leaves_no_node_behind_when_its_parent_is_killed() -> None:
     shutil.rmtree(Path(facts["config"]).parent)
 
 
-async def test_the_config_it_writes_is_accepted_and_names_both_markets_and_the_venue(devnet: Devnet) -> None:
+async def test_the_config_it_writes_is_accepted_and_names_every_market_and_the_venue(devnet: Devnet) -> None:
     chain = load(devnet.config, {}).chains[0]
-    assert [market.address for market in chain.markets] == [devnet.addresses[f"aave_{v}.provider"] for v in ("v36", "v302")]
+    assert [market.address for market in chain.markets] == [
+        devnet.addresses[name] for name in ("aave_v36.provider", "aave_v302.provider", "morpho.blue", "perp.clearing_house", "yield.witch")
+    ]
     assert [venue.address for venue in chain.venues] == [devnet.addresses["uniswap.factory"]]
     assert chain.executor is not None
     assert (chain.executor.owner, chain.executor.beneficiary) == (DEPLOYER, BENEFICIARY)

@@ -46,9 +46,10 @@ async def margin(net: Devnet, account: Address) -> tuple[int, int]:
 
 
 async def liquidatable(net: Devnet) -> dict[str, Address]:
-    """Archetype → account."""
+    """Archetype → account: the position, or the ether behind it."""
     margins = {trader: await margin(net, trader.address) for trader in net.traders}
-    return {trader.archetype: trader.address for trader, (value, required) in margins.items() if value < required}
+    below = {trader.archetype: trader.address for trader, (value, required) in margins.items() if value < required}
+    return below | {t.archetype: t.address for t in net.traders if (await net.read("perp.vault", "isLiquidatable", t.address))[0]}
 
 
 async def test_nobody_is_liquidatable_at_first(net: Devnet) -> None:

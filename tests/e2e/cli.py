@@ -19,6 +19,7 @@ from keeper.devnet import Devnet
 from keeper.devnet.names import BENEFICIARY, DEPLOYER, OPERATOR, OPERATOR_KEY
 from keeper.types import Address
 from tests.e2e.calls import EXECUTOR
+from tests.markets import config_of
 
 KEEPER = Path(sys.executable).with_name("keeper")
 PATIENCE_S = 40.0
@@ -93,6 +94,11 @@ class Folder:
             text, count = re.subn(rf"(?m)^{key} = .*$", f"{key} = {value}", text)
             assert count, key
         self.config.write_text(text)
+        return self
+
+    def only(self, *markets: str) -> Folder:
+        """With these markets and no others."""
+        self.config.write_text(config_of(self.config.read_text(), *markets))
         return self
 
     def swap(self, old: str, new: str) -> Folder:

@@ -8,6 +8,7 @@ import pytest
 
 from keeper.devnet import Devnet
 from tests.e2e.cli import Folder, MakeFolder
+from tests.e2e.played import Played, played_through
 
 
 @pytest.fixture
@@ -21,3 +22,9 @@ async def lived_in(tmp_path_factory: pytest.TempPathFactory, devnet: Devnet) -> 
     one = Folder(tmp_path_factory.mktemp("lived in"), devnet)
     assert (await one.keeper("run", "--blocks", "1")).status == 0
     return one
+
+
+@pytest.fixture(scope="session")
+async def played() -> Played:
+    """The demo has been played."""
+    return await played_through()

@@ -212,7 +212,7 @@ async def test_a_config_with_mistakes_is_refused_with_the_key_and_what_was_expec
         (none, "run --live", f"{executor}no contract at {NOBODY}; see `keeper deploy`"),
         (other, "run --live", f"{executor}{usdc} is not an executor; see `keeper deploy`"),
         (priced, "run", f"chains.devnet.native_token: nothing trades {provider}: name the wrapped token in which gas is paid"),
-        (priced, f"why {NOBODY} --market foo", "no market is named 'foo': there are aave-v36, aave-v302"),
+        (priced, f"why {NOBODY} --market foo", "no market is named 'foo': there are aave-v36, aave-v302, morpho, perp, yield"),
     ]
     ends = await at_once(*(one.keeper(*command.split()) for one, command, _ in cases))
     for (_, _, message), ended in zip(cases, ends, strict=True):

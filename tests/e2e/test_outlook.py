@@ -17,6 +17,7 @@ from keeper.devnet import Devnet
 from keeper.fixedpoint import YEAR_S
 from keeper.outlook import HORIZONS_S, outlook, price_factor
 from tests.e2e.cli import MakeFolder, crash
+from tests.markets import LENDING, only
 
 STEP_S = 3600
 TICKS = 120
@@ -25,7 +26,7 @@ ANNUAL = {"WETH": 0.8, "WBTC": 0.3}
 
 @pytest.fixture
 async def chain(net: Devnet, tmp_path: Path) -> AsyncIterator[Chain]:
-    settings = load(net.config, {"KEEPER_DATA_DIR": str(tmp_path)})
+    settings = only(load(net.config, {"KEEPER_DATA_DIR": str(tmp_path)}), *LENDING)
     async with open_chain(settings, settings.chains[0], lambda *_: None, owned=True) as opened:
         yield opened
 

@@ -24,6 +24,7 @@ from keeper.types import Address, Prediction
 from tests.e2e.calls import EXECUTOR, FLASH_LOAN, FLASH_SWAP, MAX, NO_FUNDING, Choice, Funding, Hop, execute, liquidation
 from tests.e2e.checker import liquidatable
 from tests.e2e.cli import MakeFolder, at_once
+from tests.markets import ALL, LENDING, only
 
 SHOCK = ("WETH", "wstETH", "WBTC", "LINK")
 FALL_PPM = -200_000
@@ -43,7 +44,7 @@ def on_devnet(market: str) -> str:
 
 async def predicted(net: Devnet, folder: Path, fall_ppm: int = FALL_PPM) -> tuple[list[Round], Overlay, set[tuple[str, Address]]]:
     """The cascade without feedback, the state it ends in, and who is liquidatable there."""
-    settings = load(net.config, {"KEEPER_DATA_DIR": str(folder)})
+    settings = only(load(net.config, {"KEEPER_DATA_DIR": str(folder)}), *LENDING)
     async with open_chain(settings, settings.chains[0], lambda *_: None, owned=False) as chain:
         await chain.catch_up()
         return end_of(chain, {net.addresses[f"token.{symbol}"]: fall_ppm for symbol in SHOCK})
@@ -168,19 +169,23 @@ async def test_the_command_tells_people_programs_and_reports_the_same_every_time
     assert {ended.status for ended in (text, first, again, other, drawn)} == {0}
     assert first.out == again.out != other.out
     kinds = Counter(row["kind"] for row in first.rows)
-    assert kinds["shock"] == 2
-    assert kinds["curve"] == 2 * 26
-    for market in ("aave-v36", "aave-v302"):
+    assert kinds["shock"] == len(ALL)
+    assert kinds["curve"] == len(ALL) * 26
+    for market in ALL:
         curve = [row for row in first.rows if row["kind"] == "curve" and row["market"] == market]
         assert [int(row["share_bps"]) for row in curve] == list(range(0, 12_501, 500))
-    assert kinds["paths"] == 1
+    assert kinds["paths"] == len({row["unit"] for row in first.rows if row["kind"] == "shock"}) == 2
     assert kinds["round"] >= 2
     assert all(isinstance(row[key], str) for row in first.rows for key in ("debt", "seized", "value_at_risk", "round") if key in row)
     assert {row["market"]: row["bearer"] for row in first.rows if row["kind"] == "shock"} == {
         "aave-v36": "deficit",
         "aave-v302": "suppliers",
+        "morpho": "suppliers",
+        "perp": "insurance fund",
+        "yield": "suppliers",
     }
-    for words in ("WETH -25 %, WBTC -20 %", "Liquidatable debt against the shock", "The cascade", "paths over 1 day, seed 3"):
+    assert text.out.startswith("WETH -25 %, vETH -25 %, WBTC -20 %, vBTC -20 %")
+    for words in ("Liquidatable debt against the shock", "The cascade", "paths over 1 day, seed 3"):
         assert words in text.out
     assert "<svg" in (one.path / "stress.svg").read_text()
 
@@ -202,7 +207,7 @@ async def test_every_mistake_is_one_line_and_status_2(folder: MakeFolder) -> Non
     cases = {
         ("--shock", "ETH"): "must be TOKEN=CHANGE% such as ETH=-30%, was 'ETH'",
         ("--shock", "ETH=-100%"): "a price cannot fall by 100 % or more",
-        ("--shock", "DOGE=-3%"): "no market lists DOGE: there are DAI, LINK, USDC, WBTC, WETH, wstETH",
+        ("--shock", "DOGE=-3%"): "no market lists DOGE: there are DAI, LINK, USDC, WBTC, WETH, vBTC, vETH, wstETH",
         ("--shock", "ETH=-3%", "--plot", "a.gif"): "--plot must end in .pdf, .png, .svg, was a.gif",
         ("--shock", "ETH=-3%", "--plot", "none/a.png"): "--plot: there is no folder none",
         ("--shock", "ETH=-3%", "--feedback", "1.5"): "--feedback",
@@ -226,5 +231,5 @@ async def test_a_book_without_debt_says_that_there_is_nothing_to_stress(net: Dev
         await net.request("anvil_dealERC20", person, token, hex(10**27))
         await net.request("anvil_setERC20Allowance", person, pool, token, hex(MAX))
         await net.transact(person, pool, net.encode(f"{market}.pool", "repay", token, MAX, 2, person))
-    ended = await folder("one").keeper("stress", "--shock", "ETH=-20%")
+    ended = await folder("one").only(*LENDING).keeper("stress", "--shock", "ETH=-20%")
     assert ended.failed == (1, "chain devnet: nothing to stress: nobody owes anything in aave-v36, aave-v302")

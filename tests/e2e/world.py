@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import sqlite3
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
 from contextlib import asynccontextmanager, closing, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +18,7 @@ from keeper.devnet.names import BENEFICIARY, DEPLOYER, OPERATOR
 from keeper.pipeline import BlockReport
 from keeper.types import Address, Hash, Head
 from tests.e2e.calls import EXECUTOR
+from tests.markets import LENDING, config_of
 
 PATIENCE_S = 30.0
 SETTLED = EXECUTOR.topic("Settled")
@@ -41,13 +42,13 @@ class World:
 
 
 @asynccontextmanager
-async def world(accounts: int, seed: int) -> AsyncIterator[World]:
-    """Blocks only when told, and foreign traffic that keeps gas from becoming free."""
+async def world(accounts: int, seed: int, markets: Collection[str] = LENDING) -> AsyncIterator[World]:
+    """Blocks only when told, and foreign traffic that keeps gas from becoming free. `markets`: those the keeper looks after."""
     print(f"devnet of {accounts} accounts, seed {seed}")
     async with Devnet.start(DevnetOptions(accounts=accounts, seed=seed, traffic=True)) as net:
         receipt = await net.transact(DEPLOYER, None, EXECUTOR.creation((DEPLOYER, BENEFICIARY, [OPERATOR]), {}))
         executor = Address(receipt["contractAddress"].lower())
-        text = net.config.read_text().replace('mode = "dry-run"', 'mode = "live"')
+        text = config_of(net.config.read_text(), *markets).replace('mode = "dry-run"', 'mode = "live"')
         net.config.write_text(text.replace("[chains.executor]\n", f'[chains.executor]\naddress = "{executor}"\n'))
         yield World(net, executor, load(net.config, {}))
 

@@ -23,7 +23,7 @@ def say(**words):
     print(json.dumps(words), flush=True)
 """
 HALF = "for q in asked(): say(id=q['id'], price=str(int(q['value']) // 2))"
-LOT = Standing("market 0x1", 1_000, 5 * 10**18, 400, 1000, 30)
+LOT = Standing("market", "0x1", 1_000, 5 * 10**18, 400, 1000, 30, 7)
 WAIT_S = 10
 
 
@@ -67,7 +67,7 @@ def alive(pid: int) -> bool:
 async def test_a_model_is_told_the_lot_and_names_the_price(start: Start) -> None:
     async with start(HALF) as model:
         assert await model.decide(LOT) == Decision(True, 500, "model")
-        assert await model.decide(Standing("market 0x2", 1, 1, 501, 1000, 0)) == Decision(False, 500, "model")
+        assert await model.decide(Standing("market", "0x2", 1, 1, 501, 1000, 0, 0)) == Decision(False, 500, "model")
 
 
 async def test_every_word_of_the_lot_arrives(start: Start, tmp_path: Path) -> None:
@@ -76,7 +76,8 @@ async def test_every_word_of_the_lot_arrives(start: Start, tmp_path: Path) -> No
     ) as model:
         await model.decide(LOT)
     expected = (
-        '{"id": 1, "auction": "market 0x1", "timestamp": 1000, "lot": "5000000000000000000", "price": "400", "value": "1000", "cost": "30"}'
+        '{"id": 1, "auction": "market 0x1", "timestamp": 1000, "lot": "5000000000000000000", '
+        '"price": "400", "value": "1000", "cost": "30", "gain": "7"}'
     )
     assert (tmp_path / "heard").read_text() == expected
 
@@ -84,7 +85,7 @@ async def test_every_word_of_the_lot_arrives(start: Start, tmp_path: Path) -> No
 async def test_many_lots_are_asked_at_once_and_answers_may_come_in_any_order(start: Start) -> None:
     script = "qs = [q for _, q in zip(range(20), asked())]\nfor q in reversed(qs): say(id=q['id'], price=q['value'])\ntime.sleep(60)"
     async with start(script) as model:
-        lots = [Standing("market", 1, 1, 100, 1000 + number, 0) for number in range(20)]
+        lots = [Standing("market", "0x1", 1, 1, 100, 1000 + number, 0, 0) for number in range(20)]
         decisions = await asyncio.gather(*map(model.decide, lots))
         assert [decision.most_wei for decision in decisions] == [lot.value_wei for lot in lots]
 
@@ -96,7 +97,7 @@ async def test_one_that_hangs_leaves_the_word_to_the_default(start: Start) -> No
 
 async def test_one_that_reads_nothing_does_not_fill_our_memory(start: Start) -> None:
     async with start("time.sleep(60)", answer_s=0.0) as model:
-        long = Standing("x" * 50_000, 1, 1, 1, 1, 1)
+        long = Standing("x" * 50_000, "0x1", 1, 1, 1, 1, 1, 0)
         decisions = [await model.decide(long) for _ in range(20)]
         assert {decision.by for decision in decisions} == {"default"}
 
@@ -126,6 +127,11 @@ async def test_one_that_dies_is_started_again_and_answers(start: Start, tmp_path
     async with start(f"if not os.path.exists({str(mark)!r}): open({str(mark)!r}, 'w'); sys.exit(3)\n{HALF}") as model:
         await until(lambda: model.starts == 2)
         assert await model.decide(LOT) == Decision(True, 500, "model")
+
+
+async def test_one_that_dies_over_a_question_leaves_the_word_to_the_default_at_once(start: Start) -> None:
+    async with asyncio.timeout(WAIT_S), start("next(asked())", answer_s=10 * WAIT_S) as model:
+        assert await model.decide(LOT) == Decision(False, 7, "default")
 
 
 async def test_one_that_keeps_dying_is_started_ever_more_seldom(start: Start) -> None:

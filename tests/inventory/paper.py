@@ -127,7 +127,7 @@ class Paper:
             promised = ((USD, self._worth(state, deal) - self._worth(view, deal)),)
         writes = tuple(state.writes())
         tokens = deal.account, deal.debt_token, deal.collateral_token
-        return Fill(*tokens, cover, counted, 0, 0, 0, False, writes, 0, False, promised, deal.kind, deal.target, deal.by)
+        return Fill(*tokens, cover, counted, 0, 0, 0, False, writes, 0, False, promised, kind=deal.kind, target=deal.target, by=deal.by)
 
     def _worth(self, view: View, deal: Deal) -> int:
         """Of our position, were it traded away."""

@@ -17,6 +17,7 @@ from keeper.fixedpoint import MAX_UINT256
 from keeper.planning.choice import GAS_SLACK
 from keeper.risk.watch import Candidate
 from keeper.types import Address, Landing, Plan, Prediction
+from tests.markets import LENDING, only
 
 WITHIN = 0.999_999
 NEAR = 64
@@ -39,7 +40,7 @@ class Memory:
 @asynccontextmanager
 async def warmed(net: Devnet, folder: Path) -> AsyncIterator[Chain]:
     """A chain whose nearest accounts are planned ahead, and which plans by that."""
-    settings = load(net.config, {"KEEPER_DATA_DIR": str(folder)})
+    settings = only(load(net.config, {"KEEPER_DATA_DIR": str(folder)}), *LENDING)
     async with open_chain(settings, settings.chains[0], lambda *_: None, owned=True) as chain:
         await chain.catch_up()
         landing = chain.landing(chain.head)

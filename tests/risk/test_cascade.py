@@ -15,7 +15,7 @@ from keeper.planning.planner import Planner
 from keeper.risk.cascade import Cascade, Round
 from keeper.risk.stress import PPM, positions, shocked
 from keeper.types import Address
-from tests.risk.test_stress import named, opened
+from tests.risk.test_stress import lenders, named, opened
 
 UNIT = 100
 """Of the base currency: the worth of the smallest unit of a token with six decimals. A repayment may round by one."""
@@ -37,7 +37,7 @@ def all_debt(chain: ChainState, state: Overlay) -> dict[str, int]:
 
 async def test_debt_is_repaid_written_off_or_still_there(devnet: Devnet, tmp_path: Path) -> None:
     moves = named(devnet, **CRASH)
-    async with opened(devnet, tmp_path) as chain:
+    async with lenders(devnet, tmp_path) as chain:
         before = all_debt(chain, shocked(chain.markets, chain.venues, chain.view, moves))
         _, state, rounds = run(chain, moves, 0.0)
         after = all_debt(chain, state)
@@ -68,7 +68,7 @@ async def test_it_ends_only_when_the_planner_itself_finds_nobody_else(devnet: De
 async def test_without_feedback_oracles_stay_and_with_it_they_follow_by_their_share(devnet: Devnet, tmp_path: Path) -> None:
     moves = named(devnet, **CRASH)
     weth = devnet.addresses["token.WETH"]
-    async with opened(devnet, tmp_path) as chain:
+    async with lenders(devnet, tmp_path) as chain:
         _, _, still = run(chain, moves, 0.0)
         _, _, moved = run(chain, moves, 0.5)
     assert {each.prices[weth] for each in still} == {2500 * 10**8 * 7 // 10}
@@ -85,7 +85,7 @@ async def test_without_feedback_oracles_stay_and_with_it_they_follow_by_their_sh
 async def test_more_feedback_leaves_more_bad_debt_in_a_deep_crash(devnet: Devnet, tmp_path: Path) -> None:
     moves = named(devnet, **CRASH)
     lost = []
-    async with opened(devnet, tmp_path) as chain:
+    async with lenders(devnet, tmp_path) as chain:
         for feedback in (0.0, 1.0):
             cascade, state, rounds = run(chain, moves, feedback)
             written_off = sum(tally.bad_debt for each in rounds for tally in each.tallies)
@@ -95,7 +95,7 @@ async def test_more_feedback_leaves_more_bad_debt_in_a_deep_crash(devnet: Devnet
 
 async def test_what_is_sold_brings_less_than_it_is_worth_and_pools_fall(devnet: Devnet, tmp_path: Path) -> None:
     weth = devnet.addresses["token.WETH"]
-    async with opened(devnet, tmp_path) as chain:
+    async with lenders(devnet, tmp_path) as chain:
         _, _, rounds = run(chain, named(devnet, **CRASH), 0.0)
     first = rounds[0]
     assert first.traded[weth] < first.prices[weth]
@@ -111,7 +111,7 @@ async def test_the_view_below_is_never_touched(devnet: Devnet, tmp_path: Path) -
 
 
 async def test_a_small_shock_of_a_healthy_book_has_no_rounds(devnet: Devnet, tmp_path: Path) -> None:
-    async with opened(devnet, tmp_path) as chain:
+    async with lenders(devnet, tmp_path) as chain:
         cascade, state, rounds = run(chain, {devnet.addresses["token.WETH"]: -PPM // 10_000}, 1.0)
         assert rounds == []
         assert cascade.left(state) == []

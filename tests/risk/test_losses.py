@@ -17,7 +17,7 @@ from keeper.risk.losses import STEPS, Losses, Prior, at_risk, blended, families,
 from keeper.risk.moves import DAY_S, Floats, Moves
 from keeper.risk.stress import Positions, positions
 from keeper.types import Address
-from tests.risk.test_stress import opened
+from tests.risk.test_stress import lenders
 
 SEED = 7
 A, B, USD = (Address("0x" + digit * 40) for digit in "123")
@@ -95,7 +95,7 @@ def slow(
         for book, margin in books:
             for row in range(len(book.accounts)):
                 x = np.array([relatives[tokens.index(token), path] for token in book.tokens])
-                k = next((k for k in range(STEPS) if book.counted[row] @ x[:, k] < book.debt[row] @ x[:, k]), None)
+                k = next((k for k in range(STEPS) if book.surplus[row] @ x[:, k] < 0), None)
                 if k is not None:
                     held, owed = book.collateral[row] @ x[:, k], book.debt[row] @ x[:, k]
                     seized = min(held, owed * (1 + margin))
@@ -120,7 +120,7 @@ async def books_of(chain: Chain) -> list[tuple[Positions, float]]:
 
 async def test_losses_are_what_a_plain_loop_says(devnet: Devnet, tmp_path: Path) -> None:
     horizon_s, paths = 90 * DAY_S, 60
-    async with opened(devnet, tmp_path) as chain:
+    async with lenders(devnet, tmp_path) as chain:
         books = await books_of(chain)
         kin = families(chain.markets[0], chain.view)
     moves = prior_moves(kin, pegged(books[0][0]), Prior(kin=0.9))
@@ -134,7 +134,7 @@ async def test_losses_are_what_a_plain_loop_says(devnet: Devnet, tmp_path: Path)
 
 
 async def test_deeper_pools_leave_less_stuck_and_calm_prices_lose_nothing(devnet: Devnet, tmp_path: Path) -> None:
-    async with opened(devnet, tmp_path) as chain:
+    async with lenders(devnet, tmp_path) as chain:
         books = await books_of(chain)
         kin = families(chain.markets[0], chain.view)
 
@@ -160,7 +160,7 @@ def test_at_risk_is_what_one_path_in_twenty_exceeds() -> None:
 
 async def test_families_and_pegs_are_those_of_the_market(devnet: Devnet, tmp_path: Path) -> None:
     token = {symbol: devnet.addresses[f"token.{symbol}"] for symbol in ("WETH", "wstETH", "WBTC", "USDC", "DAI", "LINK")}
-    async with opened(devnet, tmp_path) as chain:
+    async with lenders(devnet, tmp_path) as chain:
         for market in chain.markets:
             kin = families(market, chain.view)
             assert set(kin) == set(token.values())
@@ -170,7 +170,7 @@ async def test_families_and_pegs_are_those_of_the_market(devnet: Devnet, tmp_pat
 
 async def test_pools_absorb_up_to_the_slippage_and_not_a_piece_more(devnet: Devnet, tmp_path: Path) -> None:
     weth, usdc, most = devnet.addresses["token.WETH"], devnet.addresses["token.USDC"], 10**6 * 10**18
-    async with opened(devnet, tmp_path) as chain:
+    async with lenders(devnet, tmp_path) as chain:
         market, view, quote = chain.markets[0], chain.view, chain.predictor.router.best_in
         found = [absorbed(quote, market, view, weth, usdc, most, slippage) for slippage in (0.0, 0.01, 0.05, 0.2)]
         assert found[0] == 0 < found[1] < found[2] < found[3] < most
@@ -184,7 +184,7 @@ async def test_pools_absorb_up_to_the_slippage_and_not_a_piece_more(devnet: Devn
 
 async def test_capacity_is_asked_of_what_accounts_have_and_never_more(devnet: Devnet, tmp_path: Path) -> None:
     told: list[int] = []
-    async with opened(devnet, tmp_path) as chain:
+    async with lenders(devnet, tmp_path) as chain:
         books = [book for book, _ in await books_of(chain)]
         found = capacities(books, chain.predictor.router.best_in, chain.view, 0.05, told.append)
     held = {token: sum(float(book.collateral[:, book.tokens.index(token)].sum()) for book in books) for token in found}

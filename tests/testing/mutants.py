@@ -153,8 +153,8 @@ class ASecondEarly(TinyBankMarket):
 
 
 class GuardsTooLate(TinyBankMarket):
-    def guard(self, account: Address) -> Guard:
-        return replace(super().guard(account), below=8 * 10**17)
+    def guard(self, deal: Deal) -> Guard:
+        return replace(super().guard(deal), below=8 * 10**17)
 
 
 class ListsAllButOne(TinyBankMarket):
@@ -259,8 +259,8 @@ class SeesNoBadDebt(TinyBankMarket):
 
 
 class NamesAnother(TinyBankMarket):
-    def encode(self, fill: Fill) -> tuple[Action, ...]:
-        return super().encode(replace(fill, account=CUSTOMERS[CUSTOMERS[0] == fill.account]))
+    def encode(self, fill: Fill, executor: Address) -> tuple[Action, ...]:
+        return super().encode(replace(fill, account=CUSTOMERS[CUSTOMERS[0] == fill.account]), executor)
 
 
 class BlamesTheFirst(TinyBankMarket):

@@ -30,7 +30,8 @@ def _feed(cells: Cells, view: View, asset: Address, unit: str, symbol: str) -> P
     before, answer, least, most, at_s = (cells.of_asset(view, asset, field) for field in ("before", "answer", "least", "most", "at"))
     decimals, price = cells.of_asset(view, asset, "decimals"), cells.price(view, asset)
     capped = bool(cells.of_asset(view, asset, "capped"))
-    return PriceFeed(asset, symbol, decimals, unit, price, before, answer, least, most, at_s, capped)
+    source = to_address(cells.of_asset(view, asset, "source"))
+    return PriceFeed(asset, symbol, decimals, unit, price, before, answer, least, most, at_s, capped, source)
 
 
 def priced(cells: Cells, view: View, asset: Address, price: int) -> list[Write]:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from keeper.adapters.morpho_blue.cells import FIELDS, FIRST, MOST_MARKETS, PARAMS, Cells, Deployment, Params
 from keeper.adapters.morpho_blue.codec import selector, to_address
-from keeper.adapters.morpho_blue.prices import BASE, QUOTE, SIDES, made
+from keeper.adapters.morpho_blue.prices import BASE, QUOTE, SIDES, made, sides
 from keeper.ports import View
 from keeper.types import Address, Key, Write
 
@@ -16,6 +16,10 @@ GETTERS = tuple(
     for name in ("BASE_FEED_1", "BASE_FEED_2", "QUOTE_FEED_1", "QUOTE_FEED_2", "SCALE_FACTOR", "BASE_VAULT", "QUOTE_VAULT")
 )
 """What an oracle composed of feeds answers: the feeds, the scale, and vaults, whose rate no event tells."""
+
+
+PRICE_DECIMALS = 36
+"""Of a price, beside what the loan token has more than the collateral."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +35,7 @@ def admit(
 ) -> list[Write]:
     """`made_of`: the oracle's words for `GETTERS`; `price`: its price. Nothing is written while nothing is decided."""
     composition, number = _composition(made_of), len(cells.numbers(view))
-    welcome = newcomer.params.id in deployment.policy.markets or _trusted(deployment, cells, view, composition, price)
+    welcome = newcomer.params.id in deployment.policy.markets or _trusted(deployment, cells, view, newcomer.params, composition, price)
     if welcome is None:
         return []
     if not welcome or number == MOST_MARKETS:
@@ -40,12 +44,30 @@ def admit(
     return [*numbered, *_made_of(cells, newcomer.params.oracle, composition), *_moved_in(cells, view, newcomer, number)]
 
 
-def _trusted(deployment: Deployment, cells: Cells, view: View, composition: tuple[int, ...] | None, price: int | None) -> bool | None:
-    """An oracle that is composed of known feeds, and says what they say. None before they have spoken."""
-    if composition is None or not {to_address(feed) for feed in composition[:4] if feed} <= deployment.policy.feeds:
+def _trusted(
+    deployment: Deployment, cells: Cells, view: View, params: Params, composition: tuple[int, ...] | None, price: int | None
+) -> bool | None:
+    """An oracle that prices each token by feeds known to price it, in the right units, and says what they say. None before all of them
+    have spoken."""
+    if composition is None or not all(
+        deployment.policy.believes(token, side) for token, side in zip((params.collateral, params.loan), sides(composition), strict=True)
+    ):
         return False
-    told = made(cells, view, composition)
-    return None if told is None else told == price
+    told, scale = made(cells, view, composition), _scale(cells, view, params, composition)
+    return None if told is None or scale is None else (told, scale) == (price, composition[-1])
+
+
+def _scale(cells: Cells, view: View, params: Params, composition: Sequence[int]) -> int | None:
+    """What turns the feeds' decimals into those of a price; None before the decimals are known, 0 where no number does."""
+    base, quote = sides(composition)
+    known = [cells.of_feed(view, feed, "decimals") for feed in (*base, *quote)]
+    known += [cells.of_token(view, token, "decimals") for token in (params.loan, params.collateral)]
+    if not all(known):
+        return None
+    decimals = [number - 1 for number in known]
+    of_base, of_quote = sum(decimals[: len(base)]), sum(decimals[len(base) : -2])
+    exponent = PRICE_DECIMALS + decimals[-2] + of_quote - decimals[-1] - of_base
+    return int(10**exponent) if exponent >= 0 else 0
 
 
 def _composition(made_of: Sequence[int | None]) -> tuple[int, ...] | None:
@@ -87,14 +109,16 @@ def _forgotten(cells: Cells, newcomer: Newcomer) -> Iterator[Write]:
 # --- dollars ------------------------------------------------------------------------------------------------------
 
 
-def valuations(cells: Cells, view: View, params: Params) -> Iterator[Write]:
+def valuations(deployment: Deployment, cells: Cells, view: View, params: Params) -> Iterator[Write]:
     """How a market's tokens are valued, as far as its oracle tells: each by the feeds of its side that end in dollars; a side without feeds
-    is a dollar, if the other one is counted in dollars."""
-    sides = [[cells.of_oracle(view, params.oracle, name) for name in side] for side in (BASE, QUOTE)]
-    ends = [next((feed for feed in reversed(side) if feed), 0) for side in sides]
+    is a dollar, if the other one is counted in dollars. Of tokens for which the policy knows feeds, no others tell."""
+    policy = deployment.policy
+    found = [[cells.of_oracle(view, params.oracle, name) for name in side] for side in (BASE, QUOTE)]
+    ends = [next((feed for feed in reversed(side) if feed), 0) for side in found]
     dollars = [bool(feed) and cells.of_feed(view, to_address(feed), "dollars") == 1 for feed in ends]
-    for token, side, own, other in zip((params.collateral, params.loan), sides, dollars, reversed(dollars), strict=True):
-        counts = own or (other and not any(side))
+    for token, side, own, other in zip((params.collateral, params.loan), found, dollars, reversed(dollars), strict=True):
+        believed = token not in policy.tokens or policy.believes(token, [to_address(feed) for feed in side if feed])
+        counts = believed and (own or (other and not any(side)))
         if counts and not cells.of_token(view, token, "valued"):
             first, second = sorted(side, reverse=True)
             yield from ((cells.token, (token, field), value) for field, value in {"valued": 1, "feed1": first, "feed2": second}.items())

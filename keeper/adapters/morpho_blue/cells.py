@@ -19,8 +19,8 @@ A market that is not followed has no cell at all.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from keeper.adapters.morpho_blue.codec import to_address
@@ -36,13 +36,23 @@ MOST_MARKETS = 4096
 
 @dataclass(frozen=True, slots=True)
 class Policy:
-    """Which markets are followed: those listed, and those whose tokens and price feeds are all known and whose LLTV is within bounds."""
+    """Which markets are followed: those listed, and those whose tokens are both known, each priced by its own `feeds`, and whose LLTV is
+    within bounds. A token of `dollars` may also go without a feed."""
 
     markets: frozenset[str] = frozenset()
-    tokens: frozenset[Address] = frozenset()
-    feeds: frozenset[Address] = frozenset()
+    feeds: Mapping[Address, frozenset[Address]] = field(default_factory=dict)
+    dollars: frozenset[Address] = frozenset()
     least_lltv_wad: int = 0
     most_lltv_wad: int = 10**18
+
+    @property
+    def tokens(self) -> frozenset[Address]:
+        return self.dollars.union(self.feeds)
+
+    def believes(self, token: Address, side: Sequence[Address]) -> bool:
+        """Whether these are feeds that price this token, none of them twice."""
+        known = self.feeds.get(token, frozenset())
+        return known.issuperset(side) and len(set(side)) == len(side) and (bool(side) or token in self.dollars)
 
     def may_follow(self, market: str, params: Params) -> bool:
         """As far as the parameters tell."""

@@ -1,7 +1,8 @@
 """Opening a Morpho singleton from its address: the adapter's only I/O.
 
-Options: `markets` (ids that are followed whatever they are made of), or `tokens` and `feeds` (every market is followed whose two tokens are
-among them, whose oracle is composed of those feeds alone, and whose LLTV is from `least_lltv_bps` to `most_lltv_bps`); or both.
+Options: `markets` (ids that are followed whatever they are made of), or `feeds` (a table of tokens, each with the list of feeds that price
+it), or both. By the feeds every market is followed whose two tokens are among them, whose oracle is composed of the feeds of these two
+alone, and whose LLTV is from `least_lltv_bps` to `most_lltv_bps`. Tokens in the list `dollars` may go without a feed in an oracle.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ MOST_LLTV_BPS = 10_000
 
 
 class MorphoBlue:
-    """The adapter registered as "morpho-blue"."""
+    """Morpho Blue. Its address is the singleton's."""
 
     name = ADAPTER
 
@@ -43,14 +44,15 @@ class MorphoBlue:
 
 def _policy(options: Options) -> Policy:
     markets = frozenset(options.hexes("markets", 32))
-    tokens, feeds = frozenset(options.addresses("tokens")), frozenset(options.addresses("feeds"))
+    feeds = {token: frozenset(known) for token, known in options.addresses_by_address("feeds").items()}
+    dollars = frozenset(options.addresses("dollars"))
     least, most = (
         options.whole(f"{name}_lltv_bps", default, 0, MOST_LLTV_BPS) for name, default in (("least", 0), ("most", MOST_LLTV_BPS))
     )
     options.finish()
-    if not markets and not (tokens and feeds):
-        raise OptionError("markets", "no market would be followed: name markets by their ids, or tokens and feeds to trust")
-    return Policy(markets, tokens, feeds, least * BPS_WAD, most * BPS_WAD)
+    if not markets and not feeds:
+        raise OptionError("markets", "no market would be followed: name markets by their ids, or the feeds to trust for each token")
+    return Policy(markets, feeds, dollars, least * BPS_WAD, most * BPS_WAD)
 
 
 async def _birth(reader: Reader, address: Address, first_block: int | None) -> int:

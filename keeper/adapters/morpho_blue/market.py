@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import cast
+from typing import NamedTuple, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -38,6 +39,21 @@ from keeper.types import (
     Step,
     Write,
 )
+
+
+class Said(NamedTuple):
+    """An aggregator's word and its limits."""
+
+    answer: int
+    least: int
+    most: int
+
+    @property
+    def room(self) -> float:
+        """How far it is from its nearer limit, as a share; endless where it has none."""
+        up = self.most / self.answer if self.most and self.answer else math.inf
+        return min(up, self.answer / self.least) if self.least else up
+
 
 ADAPTER = "morpho-blue"
 DOLLARS = "usd-8"
@@ -246,13 +262,13 @@ class MorphoBlueMarket:
         return Leg(token, self._symbol(view, token), side, amount, value, threshold_bps, price, self.cells.decimals(view, token))
 
     def _feed(self, view: View, token: Address) -> PriceFeed | None:
-        """With an aggregator's limits where a single one stands behind it."""
+        """Of several feeds the oldest word, and the limits of the one that is nearest to them: where one is in doubt the product is."""
         price, behind = self.price(view, token), prices.feeds_valuing(self.cells, view, token)
         if price is None:
             return None
-        fields = ("answer", "least", "most", "at")
-        answer, least, most, at_s = (self.cells.of_feed(view, behind[0], field) if len(behind) == 1 else 0 for field in fields)
-        before = self.cells.of_token(view, token, "before")
-        return PriceFeed(
-            token, self._symbol(view, token), self.cells.decimals(view, token), DOLLARS, price, before, answer, least, most, at_s
-        )
+        said = [Said(*(self.cells.of_feed(view, feed, field) for field in Said._fields)) for feed in behind]
+        at_s = min((self.cells.of_feed(view, feed, "at") for feed in behind), default=0)
+        answer, least, most = min(said, key=lambda one: one.room, default=Said(0, 0, 0))
+        symbol, decimals, before = self._symbol(view, token), self.cells.decimals(view, token), self.cells.of_token(view, token, "before")
+        source = behind[0] if len(behind) == 1 else ZERO_ADDRESS
+        return PriceFeed(token, symbol, decimals, DOLLARS, price, before, answer, least, most, at_s, source=source)

@@ -49,7 +49,7 @@ def feeds_of(cells: Cells, view: View, oracle: str, sides: Iterable[str] = SIDES
 def all_feeds(deployment: Deployment, cells: Cells, view: View) -> dict[Address, None]:
     """The trusted ones, and those of listed markets."""
     used = (feed for oracle in oracles(cells, view) for feed in feeds_of(cells, view, oracle))
-    return dict.fromkeys((*sorted(deployment.policy.feeds), *used))
+    return dict.fromkeys((*sorted({feed for known in deployment.policy.feeds.values() for feed in known}), *used))
 
 
 class Fed(NamedTuple):
@@ -89,10 +89,16 @@ def composed(cells: Cells, view: View, oracle: str) -> int | None:
     return made(cells, view, [cells.of_oracle(view, oracle, field) for field in (*SIDES, "scale")])
 
 
+def sides(composition: Sequence[int]) -> tuple[list[Address], list[Address]]:
+    """(the feeds that price the collateral, those that price the loan token)"""
+    base, quote = ([to_address(feed) for feed in side if feed] for side in (composition[:2], composition[2:4]))
+    return base, quote
+
+
 def made(cells: Cells, view: View, composition: Sequence[int]) -> int | None:
     """The price of four feeds (0 for none) and a scale; None when a feed has no answer."""
-    *feeds, scale = composition
-    base, quote = (_product(cells, view, [to_address(feed) for feed in side if feed]) for side in (feeds[:2], feeds[2:]))
+    base, quote = (_product(cells, view, side) for side in sides(composition))
+    scale = composition[4]
     return scale * base // quote if scale and base and quote else None
 
 

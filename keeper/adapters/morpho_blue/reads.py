@@ -58,11 +58,15 @@ def absorb(deployment: Deployment, cells: Cells, replies: Replies, view: View) -
 def _asks(deployment: Deployment, cells: Cells, view: View) -> Iterator[Ask]:
     for feed in prices.all_feeds(deployment, cells, view):
         yield from _feed_asks(cells, view, feed)
+    tokens = prices.tokens(deployment, cells, view)
+    for token in tokens:
+        if not cells.of_token(view, token, "decimals"):
+            yield Ask((Read(token, DECIMALS), Read(token, SYMBOL)), partial(_token, cells, token))
     yield from _newcomers(deployment, cells, view)
     for oracle, markets in prices.oracles(cells, view).items():
         yield Ask((Read(oracle, PRICE),), _price(deployment, cells, oracle, markets))
-    for token in prices.tokens(deployment, cells, view):
-        yield from _token_asks(deployment, cells, view, token)
+    for token in tokens:
+        yield from _token_asks(deployment, cells, token)
 
 
 # --- oracles ------------------------------------------------------------------------------------------------------
@@ -96,7 +100,7 @@ def _price(deployment: Deployment, cells: Cells, oracle: Address, markets: Seque
         distrusted = cells.of_oracle(view, oracle, "distrusted") if made is None else int(made != price)
         told: list[Write] = [(cells.oracle, (oracle, "unpriced"), 0), (cells.oracle, (oracle, "distrusted"), distrusted)]
         told += [(cells.oracle, (oracle, "price"), price)] if listed or not distrusted else []
-        return told if distrusted else [*told, *valuations(cells, view, markets[0])]
+        return told if distrusted else [*told, *valuations(deployment, cells, view, markets[0])]
 
     return answer
 
@@ -147,15 +151,13 @@ def _address(reply: bytes | None) -> int:
 # --- tokens -------------------------------------------------------------------------------------------------------
 
 
-def _token_asks(deployment: Deployment, cells: Cells, view: View, token: Address) -> Iterator[Ask]:
+def _token_asks(deployment: Deployment, cells: Cells, token: Address) -> Iterator[Ask]:
     held = Read(token, call_data(BALANCE_OF, deployment.address))
     yield Ask((held,), lambda replies, state: [(cells.token, (token, "cash"), reply_word(replies[0]) or 0)])
-    if not cells.of_token(view, token, "decimals"):
-        yield Ask((Read(token, DECIMALS), Read(token, SYMBOL)), lambda replies, state: _token(cells, token, replies))
     yield Ask((), lambda replies, state: prices.valued(cells, state, token, prices.worth(cells, state, token)))
 
 
-def _token(cells: Cells, token: Address, replies: Replies) -> list[Write]:
+def _token(cells: Cells, token: Address, replies: Replies, view: View) -> list[Write]:
     decimals, symbol = reply_word(replies[0]), reply_text(replies[1]) or token[:10]
     known = decimals if decimals is not None and decimals < 2**8 else 0
     packed = int.from_bytes(symbol.encode()[:SYMBOL_BYTES])

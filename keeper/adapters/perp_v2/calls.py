@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from keeper.adapters.perp_v2.aid import given
 from keeper.adapters.perp_v2.cells import Cells, Deployment, unzigzag
 from keeper.adapters.perp_v2.codec import call_data, selector
 from keeper.adapters.perp_v2.liquidation import COLLATERAL
@@ -19,7 +20,7 @@ WITHDRAW_SOME = selector("withdraw(address,uint256)")
 LIQUIDATE_COLLATERAL = selector("liquidateCollateral(address,address,uint256,bool)")
 NO_DEADLINE = 2**256 - 1
 
-TAKE_OVER_GAS, CANCEL_GAS, COLLATERAL_GAS = 2_700_000, 700_000, 750_000
+TAKE_OVER_GAS, CANCEL_GAS, COLLATERAL_GAS, BEFORE_GAS = 2_700_000, 700_000, 750_000, 100_000
 OWN_GAS = {TAKE: 1_700_000, CLOSE: 900_000, OPEN: 900_000, DEPOSIT: 200_000, WITHDRAW: 700_000}
 
 
@@ -28,15 +29,17 @@ def encode(deployment: Deployment, cells: Cells, fill: Fill, executor: Address) 
     if fill.by:
         return _own(deployment, cells, fill)
     settlement, vault = deployment.settlement.token, deployment.vault
-    approve, forbid = (Step(settlement, call_data(APPROVE, vault, amount)) for amount in (fill.funds, 0))
+    deposited = fill.funds - given(fill)
+    approve, forbid = (Step(settlement, call_data(APPROVE, vault, amount)) for amount in (deposited, 0))
     if fill.kind == COLLATERAL:
         bought = call_data(LIQUIDATE_COLLATERAL, fill.account, fill.collateral_token, fill.cover, 0)
-        return approve, Step(vault, bought), forbid
+        return *fill.before, approve, Step(vault, bought), forbid
     house = deployment.clearing_house
     return (
+        *fill.before,
         *_cancels(deployment, cells, fill),
         approve,
-        Step(vault, call_data(DEPOSIT_CALL, settlement, fill.funds)),
+        Step(vault, call_data(DEPOSIT_CALL, settlement, deposited)),
         Step(house, call_data(LIQUIDATE, fill.account, fill.target, _argument(deployment, cells, fill))),
         Step(house, call_data(CLOSE_CALL, fill.target, 0, 0, NO_DEADLINE, 0)),
         Guard(deployment.account_balance, call_data(POSITION_SIZE, executor, fill.target), word=0, below=1),
@@ -85,8 +88,10 @@ def cancelled(cells: Cells, fill: Fill) -> list[int]:
 
 def gas(cells: Cells, fill: Fill) -> int:
     if fill.by:
-        return OWN_GAS[fill.kind] + CANCEL_GAS * len(cancelled(cells, fill))
-    return COLLATERAL_GAS if fill.kind == COLLATERAL else TAKE_OVER_GAS + CANCEL_GAS * len(cancelled(cells, fill))
+        made = OWN_GAS[fill.kind] + CANCEL_GAS * len(cancelled(cells, fill))
+    else:
+        made = COLLATERAL_GAS if fill.kind == COLLATERAL else TAKE_OVER_GAS + CANCEL_GAS * len(cancelled(cells, fill))
+    return made + BEFORE_GAS * len(fill.before)
 
 
 def _argument(deployment: Deployment, cells: Cells, fill: Fill) -> int:

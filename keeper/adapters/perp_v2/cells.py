@@ -11,7 +11,8 @@ pool: (number, field): exchange, insurance (ratios), max_ticks (all + 1), price 
 seen: (number, index): an observation of the pool's oracle, packed
 tick: (number, tick, field): gross, net, fee, g, gd (growth outside)
 word: (number, word): which of 256 tick spacings are initialised
-feed: (feed, field): answer, answer_at, aggregator, cached, cached_at, first, next (of its observations)
+feed: (feed, field): answer, before, answer_at, least, most, aggregator, asked (which aggregator), cached, cached_at,
+    first, next (of its observations)
 quoted: (feed, index): an observation, packed
 token: (token, field): ratio, discount, moved (feed): collaterals
 threshold: (account): white-listed debt threshold + 1; stranger: (account): has to do with a book or token that discovery did not find

@@ -167,8 +167,8 @@ class Events:
     # --- feeds and base tokens
 
     def answered(self, log: Log, view: View, *, feeds: Iterable[Feed]) -> list[Write]:
-        fields = {"answer": max(signed_topic(log.topics[1]), 0), "answer_at": word(log.data, 0)}
-        return [(self.cells.feed, (feed.address, field), value) for feed in feeds for field, value in fields.items()]
+        answer, at_s = max(signed_topic(log.topics[1]), 0), word(log.data, 0)
+        return [write for feed in feeds for write in index.answered(self.cells, view, feed.address, answer, at_s)]
 
     def cached(self, log: Log, view: View) -> list[Write]:
         return index.cached(self.cells, view, log.address, word(log.data, 0), word(log.data, 1))

@@ -52,11 +52,25 @@ def _dropped(cells: Cells, view: View, feed: Address, after: int, time_s: int) -
     return writes
 
 
+def answered(cells: Cells, view: View, feed: Address, answer: int, at_s: int) -> list[Write]:
+    """The aggregator's word, and the one before if it is another."""
+    last = cells.of_feed(view, feed, "answer")
+    moved: list[Write] = [(cells.feed, (feed, "before"), last)] if last != answer else []
+    return [(cells.feed, (feed, "answer"), answer), (cells.feed, (feed, "answer_at"), at_s), *moved]
+
+
 def latest(cells: Cells, view: View, feed: Address, at_s: int) -> tuple[int, int]:
     """(price, since when): the aggregator's answer where it is valid, else what was cached last."""
     answer, answer_at, known, known_at = (cells.of_feed(view, feed, field) for field in ("answer", "answer_at", "cached", "cached_at"))
     valid = answer > 0 and known_at < answer_at <= at_s
     return (answer, answer_at) if valid else (known, known_at)
+
+
+def unheard(cells: Cells, view: View, feed: Address, at_s: int) -> list[Write]:
+    """Of having it cache the answer it has not cached yet; nothing where that would change nothing it says."""
+    price, since_s = latest(cells, view, feed, at_s)
+    told = since_s > cells.of_feed(view, feed, "cached_at") and cells.of_feed(view, feed, "next") > cells.of_feed(view, feed, "first")
+    return cached(cells, view, feed, price, since_s) if told else []
 
 
 def mean(cells: Cells, view: View, feed: Address, at_s: int, window_s: int) -> int:

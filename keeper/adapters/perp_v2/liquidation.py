@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from keeper.adapters.perp_v2 import aid
 from keeper.adapters.perp_v2.account import Account, Position, account_at
 from keeper.adapters.perp_v2.cells import OPEN, Collateral, Deployment
 from keeper.adapters.perp_v2.moment import Moment
@@ -20,6 +21,8 @@ from keeper.errors import Skip
 from keeper.types import Address, Deal, Fill, Pair, Write
 
 LIQUIDATE, COLLATERAL = "liquidate", "collateral"
+
+NOT_OPEN = "the market is not open"
 
 HEADROOM_PERCENT = 10
 """More margin than is needed now: the mark may have moved when the call lands."""
@@ -54,7 +57,11 @@ def collateral_liquidatable(moment: Moment, found: Account) -> bool:
 
 
 def pairs(moment: Moment, found: Account) -> tuple[Pair, ...]:
-    return (*take_overs(moment, found), *_purchases(moment, found))
+    """Raises Skip("paused") where nothing but a market that is not open stands in the way."""
+    legal = (*take_overs(moment, found), *_purchases(moment, found))
+    if not legal and any(not _is_open(moment, position.number) for position in found.positions if found.most(position)):
+        raise Skip("paused", NOT_OPEN)
+    return legal
 
 
 def take_overs(moment: Moment, found: Account) -> list[Pair]:
@@ -63,8 +70,12 @@ def take_overs(moment: Moment, found: Account) -> list[Pair]:
     return [
         Pair(found.account, settlement, settlement, _parts(size), LIQUIDATE, books[number].base)
         for number, size in most
-        if size >= DUST and moment.cells.of_book(moment.view, number, "status") == OPEN
+        if size >= DUST and _is_open(moment, number)
     ]
+
+
+def _is_open(moment: Moment, number: int) -> bool:
+    return moment.cells.of_book(moment.view, number, "status") == OPEN
 
 
 def _parts(size: int) -> tuple[int, ...]:
@@ -96,7 +107,10 @@ def check(moment: Moment) -> None:
 
 @dataclass(frozen=True, slots=True)
 class TakeOver:
-    """`base` and `quote` are what the liquidator gets: the position, and its notional with the fee. `margin`: what that takes (18)."""
+    """`base` and `quote` are what the liquidator gets: the position, and its notional with the fee. `margin`: what that takes (18).
+
+    `given`: what has to be given to the fund first (in the settlement token), so that it can bear what is left. `heard`: feeds that have
+    to cache their answers first."""
 
     base: int
     quote: int
@@ -104,10 +118,13 @@ class TakeOver:
     to_fund: int
     margin: int
     bad_debt: bool
+    given: int
+    heard: tuple[Address, ...]
 
 
 def take_over(floor: Floor, account: Address, number: int, cover: int) -> TakeOver:
     """The account's side of `liquidate`, orders cancelled before. Raises Skip: "healthy", "insurance_fund", "no_position"."""
+    heard = floor.hear(account)
     for book in floor.cells.books_of(floor.state, account):
         if floor.state.get(floor.cells.orders, (book, account)):
             floor.cancel(book, account)
@@ -122,11 +139,12 @@ def take_over(floor: Floor, account: Address, number: int, cover: int) -> TakeOv
     floor.exchange(number, account, -size, notional)
     floor.state.write([floor.cells.add(floor.state, floor.cells.owed, -penalty, account)])
     floor.pay_fund(penalty - to_liquidator)
-    bad_debt = _borne(floor, account)
+    given = _given(floor, account, to_liquidator)
+    bad_debt = floor.settle_bad_debt(account) > 0
     quote = to_liquidator - notional
     owed = abs(min(quote, 0) + mul_div_truncated(min(size, 0), position.mark, WAD))
     margin = mul_ratio(owed, floor.cells.setting(floor.state, "im"))
-    return TakeOver(size, quote, penalty, penalty - to_liquidator, margin, bad_debt)
+    return TakeOver(size, quote, penalty, penalty - to_liquidator, margin, bad_debt, given, heard)
 
 
 def _check(found: Account) -> None:
@@ -148,23 +166,26 @@ def _held(found: Account, number: int) -> Position:
     return position
 
 
-def _borne(floor: Floor, account: Address) -> bool:
-    """Debt that is left must not exceed what the fund can bear."""
-    left = account_at(floor.now, account).counted
-    if left >= 0:
-        return False
-    capacity = floor.fund_capacity() * floor.deployment.scale
-    if capacity < -left:
+def _given(floor: Floor, account: Address, worth: int) -> int:
+    """Debt that is left must not exceed what the fund can bear. What it lacks may be given to it, in whole tokens so that a few seconds
+    do not change it, as long as that costs less than taking over is `worth`: nothing else that anybody may call lets it bear more."""
+    scale, unit = floor.deployment.scale, 10**floor.deployment.settlement.decimals
+    left, capacity = account_at(floor.now, account).counted, floor.fund_capacity() * scale
+    if left >= 0 or capacity >= -left:
+        return 0
+    given: int = -((left + capacity) // (unit * scale)) * unit
+    if given * scale >= worth:
         raise Skip("insurance_fund", f"the fund bears {capacity}, {-left} would be needed")
-    return floor.settle_bad_debt(account) > 0
+    floor.give_fund(given)
+    return given
 
 
 def liquidate(moment: Moment, deal: Deal, cover: int) -> Fill:
     """Orders cancelled, position taken, traded away, and out again: `repaid` is the margin, which comes back in `seized`."""
     deployment, cells, view = moment.deployment, moment.cells, moment.view
     number = number_of(deployment, deal.target)
-    if cells.of_book(view, number, "status") != OPEN:
-        raise Skip("paused", "the market is not open")
+    if not _is_open(moment, number):
+        raise Skip("paused", NOT_OPEN)
     floor = Floor(deployment, cells, Overlay(view), moment.at_s)
     taken = take_over(floor, deal.account, number, cover)
     traded = floor.trade(number, -taken.base)
@@ -179,13 +200,14 @@ def liquidate(moment: Moment, deal: Deal, cover: int) -> Fill:
         collateral_token=deal.collateral_token,
         cover=cover,
         counted=abs(taken.base),
-        repaid=margin,
+        repaid=margin + taken.given,
         seized=margin + profit,
         protocol_fee=taken.to_fund // deployment.scale,
         bad_debt=taken.bad_debt,
         writes=tuple(floor.state.writes()),
-        funds=margin + margin * HEADROOM_PERCENT // 100,
+        funds=margin + margin * HEADROOM_PERCENT // 100 + taken.given,
         prepaid=True,
+        before=aid.before(deployment, taken.heard, taken.given),
         kind=LIQUIDATE,
         target=deal.target,
     )
@@ -233,6 +255,9 @@ def repaid_for(moment: Moment, held: Collateral, amount: int) -> int:
 
 def buy_collateral(moment: Moment, deal: Deal, cover: int) -> Fill:
     """`cover`: of the collateral. Raises Skip("healthy")."""
+    floor = Floor(moment.deployment, moment.cells, Overlay(moment.view), moment.at_s)
+    heard = floor.hear(deal.account)
+    moment = floor.now if heard else moment
     found = account_at(moment, deal.account)
     if not collateral_liquidatable(moment, found):
         raise Skip("healthy")
@@ -254,17 +279,18 @@ def buy_collateral(moment: Moment, deal: Deal, cover: int) -> Fill:
         seized=amount,
         protocol_fee=fee,
         bad_debt=False,
-        writes=tuple(_bought(moment, deal.account, held, amount, repaid, fee)),
+        writes=tuple(_bought(floor, deal.account, held, amount, repaid, fee)),
         funds=repaid + repaid // 100,
         prepaid=True,
+        before=aid.before(moment.deployment, heard),
         kind=COLLATERAL,
     )
 
 
-def _bought(moment: Moment, account: Address, held: Collateral, amount: int, repaid: int, fee: int) -> list[Write]:
-    deployment, cells, view = moment.deployment, moment.cells, moment.view
-    which = deployment.collaterals.index(held)
-    state = Overlay(view, [(cells.collateral, (which, account), view.get(cells.collateral, (which, account)) - amount)])
+def _bought(floor: Floor, account: Address, held: Collateral, amount: int, repaid: int, fee: int) -> list[Write]:
+    deployment, cells, state = floor.deployment, floor.cells, floor.state
+    key = deployment.collaterals.index(held), account
+    state.write([(cells.collateral, key, state.get(cells.collateral, key) - amount)])
     state.write([cells.add(state, cells.balance, repaid - fee, account)])
     state.write([cells.add(state, cells.balance, fee, deployment.insurance_fund)])
     return state.writes()

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import cast
 
 import numpy as np
 from numpy.typing import NDArray
 
-from keeper.adapters.perp_v2 import calls, events, holding, liquidation, prices, reads, rows
+from keeper.adapters.perp_v2 import calls, events, holding, index, liquidation, prices, reads, rows
 from keeper.adapters.perp_v2.account import Account, account_at
 from keeper.adapters.perp_v2.breaks import next_change
 from keeper.adapters.perp_v2.cells import Cells, Deployment
@@ -21,6 +21,7 @@ from keeper.adapters.perp_v2.rounding import RATIO
 from keeper.adapters.perp_v2.taking import Floor
 from keeper.book.state import Overlay
 from keeper.errors import Skip
+from keeper.fixedpoint import BPS
 from keeper.ports import Apply, ColumnView, View
 from keeper.types import (
     ZERO_ADDRESS,
@@ -67,7 +68,7 @@ class PerpV2Market:
         self.deployment = deployment
         self.cells = Cells(deployment)
         self.columns = self.cells.columns
-        self._last: tuple[tuple[View, int, int], Moment] | None = None
+        self._kept: dict[str, tuple[tuple[View, int, int], Moment]] = {}
 
     # --- LogSource
 
@@ -115,7 +116,7 @@ class PerpV2Market:
         return cast("set[Address]", {key[-1] for table, key, _ in writes if table in own})
 
     def factors(self, view: View, at_s: int, wanted: Iterable[Factor]) -> dict[Factor, Quote]:
-        return rows.factors(self.moment(view, at_s), wanted)
+        return rows.factors(self.upcoming(view, at_s), wanted)
 
     def drivers(self, view: View, factor: Factor) -> tuple[Cell, ...]:
         return rows.drivers(self.deployment, self.cells, factor)
@@ -145,18 +146,31 @@ class PerpV2Market:
 
     def moment(self, view: View, at_s: int) -> Moment:
         """Asked for again and again on one state, so the last is kept: its books' prices are worked out once."""
+        return self._once("as it is", view, at_s, lambda: Moment(self.deployment, self.cells, view, at_s))
+
+    def upcoming(self, view: View, at_s: int) -> Moment:
+        """As our calls will find it: they have the feeds cache their answers first."""
+        return self._once("upcoming", view, at_s, lambda: self._heard(view, at_s))
+
+    def _heard(self, view: View, at_s: int) -> Moment:
+        writes = [write for feed in self.deployment.feeds for write in index.unheard(self.cells, view, feed, at_s)]
+        return Moment(self.deployment, self.cells, Overlay(view, writes), at_s) if writes else self.moment(view, at_s)
+
+    def _once(self, which: str, view: View, at_s: int, make: Callable[[], Moment]) -> Moment:
         asked = view, view.version, at_s
-        if self._last is None or self._last[0] != asked:
-            self._last = asked, Moment(self.deployment, self.cells, view, at_s)
-        return self._last[1]
+        known = self._kept.get(which)
+        if known is None or known[0] != asked:
+            known = self._kept[which] = asked, make()
+        return known[1]
 
     def account(self, view: View, account: Address, at_s: int) -> Account:
         """Raises Skip where the contract reverts."""
         return account_at(self.moment(view, at_s), account)
 
     def health(self, view: View, account: Address, at_s: int) -> Health:
-        """`weighted_collateral` is the account value, `debt` the margin it requires; the factor is that of the nearest trigger."""
-        moment = self.moment(view, at_s)
+        """`weighted_collateral` is the account value, `debt` the margin it requires, as our calls will find them; the factor is that of the
+        nearest trigger."""
+        moment = self.upcoming(view, at_s)
         try:
             found = account_at(moment, account)
         except Skip:
@@ -173,21 +187,24 @@ class PerpV2Market:
             return Audit(read, {})
 
     def _legs(self, moment: Moment, found: Account) -> tuple[Leg, ...]:
-        """A position is a collateral or a debt of its base token, its notional the other of the settlement token."""
+        """A position is a collateral or a debt of its base token, its notional the other of the settlement token; it takes margin."""
         cash, books = self.deployment.settlement, self.deployment.books
+        margin_bps = found.mm_ratio * BPS // RATIO
         fixed = found.settlement + sum(position.notional for position in found.positions)
-        legs = [_leg(cash.token, cash.symbol, fixed // found.scale, fixed, 10**18, cash.decimals)]
+        legs = [_leg(cash.token, cash.symbol, fixed // found.scale, fixed, 10**18, cash.decimals, BPS, 0)]
         for position in found.positions:
             book = books[position.number]
-            legs.append(_leg(book.base, book.symbol, position.size, position.value, position.mark, 18))
-        for held, amount, value in found.collaterals:
-            legs.append(_leg(held.token, held.symbol, amount, value, moment.price(held) * 10 ** (18 - held.feed.decimals), held.decimals))
+            legs.append(_leg(book.base, book.symbol, position.size, position.value, position.mark, 18, BPS - margin_bps, margin_bps))
+        for held, amount, _ in found.collaterals:
+            price, ratio = moment.price(held) * 10 ** (18 - held.feed.decimals), self.cells.of_token(moment.view, held.token, "ratio")
+            worth = amount * price // 10**held.decimals
+            legs.append(_leg(held.token, held.symbol, amount, worth, price, held.decimals, ratio * BPS // RATIO, 0))
         return tuple(leg for leg in legs if leg.amount)
 
     # --- liquidations
 
     def pairs(self, view: View, account: Address, at_s: int) -> tuple[Pair, ...]:
-        moment = self.moment(view, at_s)
+        moment = self.upcoming(view, at_s)
         found = account_at(moment, account)
         pairs = liquidation.pairs(moment, found)
         if pairs:
@@ -266,6 +283,6 @@ def _share(value: int, requirement: int) -> int:
     return min(max(value * 10**18 // requirement, 0), SAFE_WAD)
 
 
-def _leg(token: Address, symbol: str, amount: int, value: int, price: int, decimals: int) -> Leg:
-    side, threshold = ("collateral", 10_000) if amount > 0 else ("debt", 0)
-    return Leg(token, symbol, side, abs(amount), abs(value), threshold, price, decimals)
+def _leg(token: Address, symbol: str, amount: int, value: int, price: int, decimals: int, threshold_bps: int, margin_bps: int) -> Leg:
+    side, weight_bps = ("collateral", threshold_bps) if amount > 0 else ("debt", margin_bps)
+    return Leg(token, symbol, side, abs(amount), abs(value), weight_bps, price, decimals)

@@ -57,12 +57,28 @@ def feeds(deployment: Deployment, cells: Cells, view: View) -> tuple[PriceFeed, 
 
 def _feed(cells: Cells, view: View, known: Priced) -> PriceFeed:
     answer, at_s = index.latest(cells, view, known.feed.address, FOREVER_S)
-    newest = _newest(cells, view, known.feed)
-    return PriceFeed(known.token, known.symbol, known.decimals, UNIT, newest, answer=answer, updated_at_s=at_s)
+    before, least, most = (cells.of_feed(view, known.feed.address, field) for field in ("before", "least", "most"))
+    return PriceFeed(
+        known.token,
+        known.symbol,
+        known.decimals,
+        UNIT,
+        _scaled(answer, known.feed),
+        _scaled(before, known.feed),
+        answer,
+        least,
+        most,
+        at_s,
+        source=known.feed.proxy,
+    )
 
 
 def _newest(cells: Cells, view: View, feed: Feed) -> int:
-    return int(index.latest(cells, view, feed.address, FOREVER_S)[0] * 10 ** (18 - feed.decimals))
+    return _scaled(index.latest(cells, view, feed.address, FOREVER_S)[0], feed)
+
+
+def _scaled(answer: int, feed: Feed) -> int:
+    return int(answer * 10 ** (18 - feed.decimals))
 
 
 def repriced(deployment: Deployment, cells: Cells, view: View, new: Mapping[Address, int]) -> list[Write]:

@@ -33,6 +33,18 @@ class Floor:
 
     # --- funding
 
+    def hear(self, account: Address) -> tuple[Address, ...]:
+        """Have the feeds that an account's worth hangs on cache what they have not cached yet; returns those that had something to."""
+        cells, state, books = self.cells, self.state, self.deployment.books
+        feeds = [books[number].feed for number in cells.books_of(state, account)]
+        feeds += [held.feed for held, _ in cells.held_by(state, account)]
+        found = []
+        for feed in dict.fromkeys(feed.address for feed in feeds):
+            if writes := index.unheard(cells, state, feed, self.at_s):
+                state.write(writes)
+                found.append(feed)
+        return tuple(found)
+
     def settle(self, number: int, account: Address) -> None:
         """A book's funding for everybody, and what this account owes of it."""
         self._settle_book(number)
@@ -147,6 +159,10 @@ class Floor:
     def pay_fund(self, amount: int) -> None:
         """With 18 decimals."""
         self.state.write([self.cells.add(self.state, self.cells.owed, amount, self.deployment.insurance_fund)])
+
+    def give_fund(self, amount: int) -> None:
+        """To its wallet, in the settlement token."""
+        self.state.write([(self.cells.config, ("fund_cash",), self.state.get(self.cells.config, ("fund_cash",)) + amount)])
 
     def fund_capacity(self) -> int:
         """What the insurance fund can bear, in the settlement token."""

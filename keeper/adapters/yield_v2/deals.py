@@ -61,6 +61,12 @@ def covers(cells: Cells, view: View, found: Position) -> tuple[int, ...]:
     return (part, everything) if 0 < part < everything else (everything,)
 
 
+def cover_of(cells: Cells, view: View, found: Position, art: int) -> int:
+    """That buys so much of the debt, or next to it."""
+    lot = found.lot
+    return _everything(cells, view, found) if lot is None or art >= lot.auction.art else _floor_base(art, found)
+
+
 def _floor_base(art: int, found: Position) -> int:
     """The most base that does not count as more than `art`: the Witch rounds what it counts for up."""
     accrual_wad = found.growth.accrual_wad

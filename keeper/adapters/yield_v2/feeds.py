@@ -20,7 +20,9 @@ def feeds(cells: Cells, view: View) -> tuple[PriceFeed, ...]:
 def _feed(cells: Cells, view: View, token: Address, found: Address) -> PriceFeed:
     fields = ("price", "before", "answer", "least", "most", "at")
     price, before, answer, least, most, at_s = (view.get(cells.source, (found, field)) for field in fields)
-    return PriceFeed(token, symbol(cells, view, token), cells.decimals(view, token) or 0, UNIT, price, before, answer, least, most, at_s)
+    decimals = cells.decimals(view, token) or 0
+    said = answer, least, most, at_s
+    return PriceFeed(token, symbol(cells, view, token), decimals, UNIT, price, before, *said, source=found)
 
 
 def symbol(cells: Cells, view: View, token: Address) -> str:

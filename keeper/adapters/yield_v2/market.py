@@ -15,6 +15,7 @@ from keeper.adapters.yield_v2 import deals, errors, events, feeds, position, rea
 from keeper.adapters.yield_v2.cells import UNIT, Cells, Deployment
 from keeper.adapters.yield_v2.codec import call_data, selector, unsigned, vault_word
 from keeper.adapters.yield_v2.position import PPM, Position, Side
+from keeper.adapters.yield_v2.purchases import purchases
 from keeper.errors import Skip
 from keeper.fixedpoint import BPS, MAX_UINT256
 from keeper.ports import Apply, ColumnView, View
@@ -32,6 +33,7 @@ from keeper.types import (
     LogFilter,
     Pair,
     PriceFeed,
+    Purchase,
     Quote,
     Read,
     Row,
@@ -191,6 +193,14 @@ class YieldV2Market:
         data = call_data(AUCTIONS, vault_word(deal.account))
         bounds = {"below": 1} if deal.kind == deals.START else {"least": 1, "below": 2**32}
         return Guard(self.deployment.witch, data, START_WORD, **bounds)
+
+    def falls(self, view: View, deal: Deal, at_s: int) -> bool:
+        """To start is worth the same at any time; a lot grows until its price is the least."""
+        found = self.position(view, deal.account, at_s)
+        return deal.kind == deals.BUY and found is not None and found.lot is not None and found.lot.grows
+
+    def bought(self, logs: Sequence[Log], view: View) -> tuple[Purchase, ...]:
+        return tuple(purchases(self.deployment, self.cells, logs, view))
 
     def gas(self, fill: Fill) -> int:
         return START_GAS if fill.kind == deals.START else BUY_GAS

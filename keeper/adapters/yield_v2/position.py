@@ -38,11 +38,13 @@ class Side:
 
 @dataclass(frozen=True, slots=True)
 class Lot:
-    """What is for sale: `ink` for `art`, of which `share_wad` is given now. Of that the starter gets `reward_wad`."""
+    """What is for sale: `ink` for `art`, of which `share_wad` is given now. Of that the starter gets `reward_wad`. `grows`: more will be
+    given later."""
 
     auction: Auction
     share_wad: int
     reward_wad: int
+    grows: bool = False
 
     def split(self, art: int) -> tuple[int, int]:
         """(the buyer's, the starter's) collateral for so much of the debt."""
@@ -154,4 +156,4 @@ def _lot(cells: Cells, view: View, account: Address, at_s: int) -> Lot | None:
         return None
     start_wad, duration_s = (view.get(cells.line, (auction.ilk, auction.base, field)) for field in ("start", "duration"))
     share_wad = rules.offered_wad(start_wad, duration_s, max(at_s - auction.start_s, 0))
-    return Lot(auction, share_wad, reward_wad(cells, view))
+    return Lot(auction, share_wad, reward_wad(cells, view), rules.grows(share_wad, duration_s))

@@ -96,6 +96,11 @@ def offered_wad(start_wad: int, duration_s: int, elapsed_s: int) -> int:
     return start_wad + (WAD - start_wad) * elapsed_s // duration_s
 
 
+def grows(share_wad: int, duration_s: int) -> bool:
+    """Whether more of the collateral is given later."""
+    return share_wad < WAD and duration_s != FOREVER_S
+
+
 def payout(lot_ink: int, lot_art: int, art: int, share_wad: int) -> int:
     """Collateral given for `art`, the starter's share included."""
     return wmul(wmul(wdiv(art, lot_art), lot_ink), share_wad)

@@ -28,7 +28,7 @@ MEMORY = 400
 """Observations a pool keeps: half an hour of them must be enough."""
 
 COLLATERAL_RATIO, DISCOUNT = 700_000, 100_000
-MANAGER = (5, 750_000, 500_000, 2_000, 30_000, 10_000 * 10**6, 500 * 10**6)
+MANAGER = (5, 750_000, 500_000, 2_000, 30_000, 2_500 * 10**6, 500 * 10**6)
 FUND_USD, ARBITRAGEUR_USD = 300_000, 8_000_000
 NEVER_S = 2**32
 ENOUGH = 10**12 * WAD
@@ -53,16 +53,20 @@ class Archetype:
 
 
 EDGE = (62_000, 86_000)
+"""Of the others: a maker comes first, while its market is where the index is. A spread loses only by what ether falls more than bitcoin.
+Whose margin is ether owes more than may be owed while the mean at which it is sold has hardly begun to fall behind. Bad debt is to be
+where half the penalty does not pay the gas, so that nobody comes before the whole of it goes to the keeper."""
+
 ARCHETYPES = (
+    Archetype("maker", (("ETH", 0),), (20_000, 50_000), (92_000, 95_000), range_ticks=1_200),
     Archetype("long", (("ETH", 1),), (4_000, 60_000), EDGE),
     Archetype("short", (("ETH", -1),), (4_000, 60_000), EDGE),
     Archetype("both", (("ETH", 1), ("BTC", 1)), (8_000, 80_000), EDGE),
-    Archetype("ether margin", (("BTC", 1),), (8_000, 60_000), (45_000, 70_000), ether_bps=9_000),
-    Archetype("spread", (("ETH", 1), ("BTC", -1)), (8_000, 50_000), EDGE),
-    Archetype("maker", (("ETH", 0),), (20_000, 50_000), (60_000, 80_000), range_ticks=1_200),
+    Archetype("ether margin", (("BTC", 1),), (90_000, 120_000), (38_000, 42_000), ether_bps=9_900),
+    Archetype("spread", (("ETH", 1), ("BTC", -1)), (8_000, 30_000), (92_000, 95_000)),
     Archetype("calm long", (("ETH", 1),), (5_000, 50_000), (25_000, 45_000)),
     Archetype("dust", (("BTC", 1),), (40, 90), EDGE),
-    Archetype("bad debt to be", (("BTC", 1),), (20_000, 40_000), (86_000, 90_000)),
+    Archetype("bad debt to be", (("ETH", 1),), (400, 440), (86_000, 90_000)),
     Archetype("safe", (("ETH", 1),), (5_000, 50_000), (8_000, 12_000)),
 )
 LEAST_TRADERS, SHARE = 10, 4

@@ -62,7 +62,11 @@ class Followed:
 
 def trusted(net: Devnet) -> dict[str, object]:
     """The options that allow every honest market of the devnet."""
-    return {f"{kind}s": [net.addresses[f"{kind}.{symbol}"] for symbol in BY_SYMBOL] for kind in ("token", "feed")}
+    names = net.addresses
+    return {
+        "feeds": {names[f"token.{symbol}"]: [names[f"feed.{symbol}"]] for symbol in BY_SYMBOL},
+        "dollars": [names["token.USDC"], names["token.DAI"]],
+    }
 
 
 async def followed_by(net: Devnet, reader: NodeReader, options: dict[str, object], seed: int = 1) -> Followed:

@@ -19,7 +19,7 @@ NOTHING = Hash("0x" + "0" * 64)
 
 
 def market_of(policy: Policy | None = None) -> MorphoBlueMarket:
-    trusted = Policy(tokens=frozenset({LOAN, SECURITY}), feeds=frozenset({derived("tests: feed")}))
+    trusted = Policy(feeds={token: frozenset({derived(f"tests: feed of {token}")}) for token in (LOAN, SECURITY)})
     return MorphoBlueMarket(Deployment(NAME, BLUE, 1, policy or trusted))
 
 

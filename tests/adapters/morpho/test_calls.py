@@ -149,7 +149,10 @@ async def test_another_address_is_refused_with_what_is_wrong(net: Devnet, reader
     ("options", "option"),
     [
         ({}, "markets"),
-        ({"tokens": ["0x" + "11" * 20]}, "markets"),
+        ({"dollars": ["0x" + "11" * 20]}, "markets"),
+        ({"feeds": ["0x" + "11" * 20]}, "feeds"),
+        ({"feeds": {"0x" + "11" * 20: "0x" + "22" * 20}}, "feeds"),
+        ({"feeds": {"WETH": []}}, "feeds"),
         ({"markets": ["0x12"]}, "markets"),
         ({"markets": ["0x" + "11" * 32], "least_lltv_bps": 10_001}, "least_lltv_bps"),
         ({"market": ["0x" + "11" * 32]}, "market"),

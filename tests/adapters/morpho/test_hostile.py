@@ -14,7 +14,7 @@ from keeper.devnet.genesis import morpho
 from keeper.devnet.genesis.morpho import HOSTILE, MARKETS, Market
 from keeper.devnet.names import DEPLOYER, TRADER, derived
 from keeper.errors import Skip, Transient
-from keeper.types import Address
+from keeper.types import ZERO_ADDRESS, Address
 from tests.adapters.chain import NodeReader
 from tests.adapters.morpho.conftest import Followed, followed_by, trusted
 from tests.adapters.morpho.synthetic import NOW_S, State, account, created, log, market_of
@@ -48,9 +48,41 @@ async def test_an_lltv_out_of_bounds_keeps_a_market_out(net: Devnet, reader: Nod
 
 
 async def test_an_oracle_with_one_feed_that_is_not_trusted_keeps_its_markets_out(net: Devnet, reader: NodeReader) -> None:
-    feeds = [net.addresses[f"feed.{symbol}"] for symbol in ("WETH", "USDC", "wstETH")]
-    run = await followed_by(net, reader, {**trusted(net), "feeds": feeds})
+    names = net.addresses
+    feeds = {names[f"token.{symbol}"]: [names[f"feed.{symbol}"]] for symbol in ("WETH", "USDC", "wstETH")}
+    strangers = {names[f"token.{symbol}"]: [names["feed.WETH"]] for symbol in ("WBTC", "LINK", "DAI")}
+    run = await followed_by(net, reader, {"feeds": feeds | strangers, "dollars": [names["token.USDC"], names["token.DAI"]]})
     assert set(run.numbers()) == set(ids(net, MARKETS[0], MARKETS[1], MARKETS[4], WILD))
+
+
+BENT = {
+    "right": ("WBTC", "USDC", ("WBTC", "", 8, "USDC", "", 6)),
+    "another token's feed": ("WBTC", "USDC", ("LINK", "", 8, "USDC", "", 6)),
+    "the loan token's feed for both": ("WETH", "USDC", ("USDC", "", 18, "USDC", "", 6)),
+    "a feed twice": ("WETH", "USDC", ("WETH", "WETH", 18, "USDC", "", 6)),
+    "units too small": ("WBTC", "USDC", ("WBTC", "", 9, "USDC", "", 6)),
+    "units too large": ("WBTC", "USDC", ("WBTC", "", 8, "USDC", "", 7)),
+    "ether for a dollar": ("WBTC", "WETH", ("WBTC", "", 8, "", "", 18)),
+    "bitcoin for a dollar": ("WBTC", "WETH", ("", "", 8, "WETH", "", 18)),
+}
+"""(collateral, loan, what its oracle is made with): the real kind of oracle, of honest feeds alone, says each of these prices."""
+
+
+@pytest.mark.parametrize("bent", BENT)
+async def test_honest_feeds_that_price_the_wrong_token_or_in_the_wrong_units_keep_a_market_out(followed: Followed, bent: str) -> None:
+    run, user, (collateral, loan, made_with) = followed, followed.world.users[-1], BENT[bent]
+    net = run.net
+    before, worth = dict(run.numbers()), run.market.margin(run.tables)
+    args = [part if isinstance(part, int) else net.addresses.get(f"feed.{part}", ZERO_ADDRESS) for part in made_with]
+    receipt = await net.transact(DEPLOYER, None, net.contract("morpho.oracle.WBTC-USDC").creation(args, {}))
+    net.addresses["morpho.oracle.bent"] = Address(receipt["contractAddress"])
+    await run.prepare()
+    market = Market(collateral, loan, 7700, 0, oracle="bent")
+    await run.mine([run.world.call(user, "createMarket", market)])
+    (new,) = ids(net, market)
+    assert (new in run.numbers()) is (bent == "right")
+    assert set(run.numbers()) - {new} == set(before)
+    assert run.market.margin(run.tables) == pytest.approx(worth)
 
 
 async def test_listed_markets_are_followed_whatever_they_are_made_of(net: Devnet, reader: NodeReader) -> None:

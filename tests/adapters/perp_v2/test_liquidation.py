@@ -11,7 +11,6 @@ from keeper.adapters.perp_v2 import PerpV2
 from keeper.adapters.perp_v2.codec import call_data, selector
 from keeper.adapters.perp_v2.market import PerpV2Market
 from keeper.book.state import Overlay, Tables
-from keeper.devnet.rpc import RpcError
 from keeper.errors import Skip
 from keeper.types import Address, Fill, Pair, Step
 from tests.adapters.chain import Indexer, NodeReader
@@ -128,26 +127,6 @@ async def test_a_whole_position_is_taken_over_and_traded_away(stage: Stage, shor
     assert pair.amounts[-1] == abs(account.positions[0].size)
     await stage.proven(await stage.filled(pair, pair.amounts[-1]))
     assert await stage.pairs(who) == ()
-
-
-async def test_an_insurance_fund_that_is_too_poor_refuses(stage: Stage) -> None:
-    who = await entered(stage, "one", "ETH", False, 1_000, 9_500)
-    await stage.crash("ETH", 0.94, hops=2)
-    (pair,) = await stage.pairs(who)
-    fund = stage.curie.at("insurance_fund")
-    data = call_data(selector("transfer(address,uint256)"), TAKER, await fund_cash(stage))
-    await stage.curie.net.request("anvil_setBalance", fund, hex(10**18))
-    await stage.curie.net.transact(fund, stage.curie.usdc, data)
-    with pytest.raises(Skip, match="insurance_fund"):
-        await stage.filled(pair, pair.amounts[-1])
-    with pytest.raises(RpcError) as caught:
-        await stage.curie.call("clearing_house", "liquidate(address,address)", who, pair.target, sender=stage.play.keeper)
-    assert b"CH_IIC".hex() in str(caught.value.data)
-
-
-async def fund_cash(stage: Stage) -> int:
-    """All that is in the insurance fund's wallet."""
-    return int((await stage.curie.net.read("token.USDC", "balanceOf", stage.curie.at("insurance_fund")))[0])
 
 
 async def test_an_exit_beyond_the_tick_limit_is_refused(stage: Stage) -> None:

@@ -277,7 +277,7 @@ async def _execute(run: Run, fill: Fill) -> None:
     assert {receipt["status"] for receipt in receipts} == {"0x1"}
     assert _differing(expected, run.view) == {}
     receipt = receipts[0] if fill.kind == START else receipts[1]
-    assert 0.6 < run.market.gas(fill) / int(receipt["gasUsed"], 16) < 1.6
+    assert 0.6 < run.market.gas(fill) / int(receipt["gasUsed"], 16) < 1.7
     assert _moved(receipt["logs"], fill) == (fill.repaid, fill.seized, fill.protocol_fee)
     run.seen[_name(run, fill)] += 1
 

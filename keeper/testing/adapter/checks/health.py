@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from keeper.testing.adapter.attempt import deal_with
 from keeper.testing.adapter.case import Case
 from keeper.testing.adapter.expect import enough, require, same
 from keeper.testing.adapter.run import admits
@@ -26,7 +27,7 @@ class Healths:
         seen = [0, 0]
         for state in await case.states():
             at_s, accounts = state.landing_s, sorted(state.market.accounts(state.view))
-            guards = [state.market.guard(account) for account in accounts]
+            guards = [state.market.guard(deal_with(state.market, state.view, account, at_s)) for account in accounts]
             replies = await case.reader.asked([_read(guard) for guard in guards], state.head.hash, at_s)
             for account, guard, reply in zip(accounts, guards, replies, strict=True):
                 liquidatable = state.market.health(state.view, account, at_s).liquidatable
