@@ -24,7 +24,7 @@ GOLDEN = 0.6180339887498949
 GAS_SLACK = 0.2
 """The offline gas is an estimate: plans short of break-even by less than this share of it still get simulated."""
 
-_TELLING = {"unprofitable": 0, "no_route": 2}
+_TELLING = {"inventory_limit": -1, "unprofitable": 0, "no_route": 2}
 """Of several reasons why an account has no plan, the smallest is told."""
 
 
@@ -56,7 +56,7 @@ class Chooser:
         in these plans only their ways are looked at."""
         found: list[Tried] = []
         why_not: list[tuple[str, str]] = []  # not the exceptions: they hold this frame, and only the collector could part them
-        for pair in market.pairs(self.view, account, self.at_s):
+        for pair in (*market.pairs(self.view, account, self.at_s), *self._kept(market, account, why_not)):
             ways = [way_of(plan) for plan in known if same_deal(plan, pair)]
             try:
                 found.append(_Choice(self, market, pair).best(ways))
@@ -69,6 +69,14 @@ class Chooser:
         if best.net_wei < -GAS_SLACK * cost_wei:
             raise Skip("unprofitable", f"best nets {best.net_wei} wei, of which gas {cost_wei}")
         return self.predictor.predict(_plan(market, best), self.view, self.at_s, best.fill)
+
+    def _kept(self, market: Market, account: Address, why_not: list[tuple[str, str]]) -> Sequence[Pair]:
+        """What could be taken over and kept."""
+        try:
+            return self.predictor.custody.pairs(market, self.view, account, self.at_s) if self.predictor.custody else ()
+        except Skip as skip:
+            why_not.append((skip.reason, skip.detail))
+            return ()
 
     def exactly(self, market: Market, pair: Pair) -> Prediction:
         """The best way to make this deal at its largest amount, whether it pays or not. Raises Skip, as `best`."""
@@ -160,6 +168,8 @@ class _Choice:
         pair, on = self._pair, self._on
         try:
             fill = self._market.fill(on.view, pair, cover, on.at_s)
+            if pair.by and on.predictor.custody:
+                fill = on.predictor.custody.judged(self._market, on.view, fill, on.at_s)
         except Skip:
             return None
         return Taken(fill, self._market.gas(fill))
@@ -217,4 +227,4 @@ def _plan(market: Market, tried: Tried) -> Plan:
     (kind, source, route, profit_token), fill = tried.way, tried.fill
     funding = Funding(kind, source, fill.debt_token, fill.funds, 0)
     deal = fill.account, fill.debt_token, fill.collateral_token, fill.cover
-    return Plan(market.name, *deal, funding, route, profit_token, fill.kind, fill.target)
+    return Plan(market.name, *deal, funding, route, profit_token, fill.kind, fill.target, fill.by)

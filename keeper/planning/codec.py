@@ -28,6 +28,7 @@ def dump_plan(plan: Plan) -> dict[str, Any]:
         "profit_token": plan.profit_token,
         "kind": plan.kind,
         "target": plan.target,
+        "by": plan.by,
     }
 
 
@@ -50,6 +51,7 @@ def load_plan(data: dict[str, Any]) -> Plan:
         profit_token=Address(data["profit_token"]),
         kind=data.get("kind", LIQUIDATE),  # plans of a version that knew no other
         target=data.get("target", ""),
+        by=data.get("by", ""),
     )
 
 

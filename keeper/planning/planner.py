@@ -37,6 +37,16 @@ class Warmth(Protocol):
         ...
 
 
+class Holder(Protocol):
+    """Plans on accounts of our own (pure)."""
+
+    def owns(self, market: str, account: Address) -> bool: ...
+
+    def block(self, view: View, landing: Landing, ahead: Sequence[Plan]) -> tuple[Sequence[Prediction], Sequence[Rejected]]:
+        """`view`: what `ahead`, plans on their way, leaves."""
+        ...
+
+
 class Planner:
     """Pure: state in, plans out. `priority_fee_wei`: the least tip per gas; `limit`: the most plans for a block; `guard`: which prices to
     believe; `patience`: which bargains to wait for."""
@@ -55,6 +65,7 @@ class Planner:
         self._guard = guard
         self.patience = patience
         self.warmth: Warmth | None = None
+        self.inventory: Holder | None = None
 
     def block(
         self, candidates: Iterable[Candidate], view: View, landing: Landing, ahead: Sequence[Plan] = ()
@@ -64,14 +75,24 @@ class Planner:
         `ahead`: plans that are on their way and land before these."""
         prices = self._guard.at(view, landing.timestamp_s) if self._guard else None  # not of what plans leave: they move the pools
         view = self._after(ahead, view, landing.timestamp_s) if ahead else view
+        own, refused = self.inventory.block(view, landing, ahead) if self.inventory else ((), ())
+        view = Overlay(view, [write for made in own for write in made.writes]) if own else view
         block = _Block(self._predictor, view, landing.timestamp_s, self.gas_price_wei(landing), prices, self.patience, self.warmth)
-        plans: list[Prediction] = []
-        for candidate, standalone in block.ranked(candidates):
+        block.rejected += refused
+        plans: list[Prediction] = list(own)
+        for candidate, standalone in block.ranked(self._strangers(candidates, block.rejected)):
             if len(plans) >= self._limit:
                 block.rejected.append(Rejected(candidate, "max_plans_per_block", ""))
                 continue
             plans += list(block.calls(candidate, standalone))[: self._limit - len(plans)]
         return plans, block.rejected
+
+    def _strangers(self, candidates: Iterable[Candidate], rejected: list[Rejected]) -> Iterator[Candidate]:
+        for candidate in candidates:
+            if self.inventory and self.inventory.owns(candidate.market_name, candidate.account):
+                rejected.append(Rejected(candidate, "own_account", "it is ours: it is traded away, not liquidated"))
+            else:
+                yield candidate
 
     def _after(self, ahead: Sequence[Plan], view: View, at_s: int) -> View:
         """The state those plans leave; one that no longer works reverts, and leaves none."""
@@ -163,6 +184,8 @@ class _Block:
         """The same plan on the state as it is by now, if it is still as good."""
         if self._state.version == self._untouched:
             return standalone
+        if standalone.plan.by:  # what is kept must fit what is kept by now
+            return None
         try:
             now = self._predictor.predict(standalone.plan, self._state, self._at_s)
         except Skip:

@@ -14,7 +14,7 @@ from keeper.book.state import Overlay
 from keeper.errors import Skip
 from keeper.planning.routing import Quotes, Router, Swaps, Trades, sold
 from keeper.ports import FlashLender, Market, View
-from keeper.types import Address, Fill, Funding, FundingKind, Hop, Plan, PoolKey, Prediction
+from keeper.types import Address, Fill, Funding, FundingKind, Hop, Pair, Plan, PoolKey, Prediction
 
 EXECUTOR_GAS = 75_000
 """Intrinsic cost, calldata, guard and forwarding of a run of the executor."""
@@ -52,6 +52,18 @@ class Offers(NamedTuple):
     loans: Loans
 
 
+class Custody(Protocol):
+    """Keeps what is taken over on an account of ours (pure)."""
+
+    def pairs(self, market: Market, view: View, account: Address, at_s: int) -> Sequence[Pair]:
+        """What of an account may be taken over and kept. Raises Skip("inventory_limit")."""
+        ...
+
+    def judged(self, market: Market, view: View, fill: Fill, at_s: int) -> Fill:
+        """The fill of such a deal with what it is worth to keep. Raises Skip("inventory_limit")."""
+        ...
+
+
 def way_of(plan: Plan) -> Way:
     return Way(plan.funding.kind, plan.funding.source, plan.route, plan.profit_token)
 
@@ -64,6 +76,7 @@ class Predictor:
         self.router = router
         self.lenders = {lender.source: lender for lender in lenders}
         self.native = native
+        self.custody: Custody | None = None
 
     def predict(self, plan: Plan, view: View, at_s: int, fill: Fill | None = None) -> Prediction:
         """Raises Skip with the reason when the plan is illegal or does not pay on this state, or needs what the config no longer names.

@@ -6,12 +6,36 @@ Units are in the names: `_wei`, `_wad`, `_s` (unix seconds), `_block`. Token amo
 from keeper.types.base import ZERO_ADDRESS, Address, Cell, Factor, Hash, Key, Write
 from keeper.types.chain import Audit, Block, ChainUpdate, Head, Landing, Log, LogFilter, Read
 from keeper.types.execution import Action, Bid, Callback, Guard, Job, Outcome, SendResult, Sent, Simulation, Step, Verdict
-from keeper.types.planning import LIQUIDATE, Deal, Fill, Funding, FundingKind, Hop, Pair, Plan, PoolKey, Prediction, Purchase, same_deal
+from keeper.types.holding import Entry, Holding, Standing, Traded
+from keeper.types.planning import (
+    CLOSE,
+    DEPOSIT,
+    LIQUIDATE,
+    OPEN,
+    TAKE,
+    WITHDRAW,
+    Deal,
+    Fill,
+    Funding,
+    FundingKind,
+    Hop,
+    Pair,
+    Plan,
+    PoolKey,
+    Prediction,
+    Purchase,
+    same_deal,
+)
 from keeper.types.prices import PoolPrice, PriceFeed
 from keeper.types.risk import Entries, Health, Leg, Quote, Row, RowBlock
 
 __all__ = [
+    "CLOSE",
+    "DEPOSIT",
     "LIQUIDATE",
+    "OPEN",
+    "TAKE",
+    "WITHDRAW",
     "ZERO_ADDRESS",
     "Action",
     "Address",
@@ -23,6 +47,7 @@ __all__ = [
     "ChainUpdate",
     "Deal",
     "Entries",
+    "Entry",
     "Factor",
     "Fill",
     "Funding",
@@ -31,6 +56,7 @@ __all__ = [
     "Hash",
     "Head",
     "Health",
+    "Holding",
     "Hop",
     "Job",
     "Key",
@@ -53,7 +79,9 @@ __all__ = [
     "SendResult",
     "Sent",
     "Simulation",
+    "Standing",
     "Step",
+    "Traded",
     "Verdict",
     "Write",
     "same_deal",

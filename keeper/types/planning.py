@@ -13,11 +13,14 @@ if TYPE_CHECKING:
     from keeper.types.execution import Step
 
 LIQUIDATE = "liquidate"
+TAKE, CLOSE, OPEN, DEPOSIT, WITHDRAW = "take", "close", "open", "deposit", "withdraw"
+"""On an account contract of ours: take a position over and keep it, trade it away, trade into one, put margin in, take it out."""
 
 
 class Deal(Protocol):
     """What can be done with an account, but for the amount: `debt_token` is what it is paid in, `collateral_token` what it pays out.
-    `kind` is the market's word for the call; `target` says which of the account's positions is meant where the tokens do not tell."""
+    `kind` is the market's word for the call; `target` says which of the account's positions is meant where the tokens do not tell.
+    `by`: the contract of ours that makes it and keeps what comes of it; "": the executor, which keeps nothing."""
 
     @property
     def account(self) -> Address: ...
@@ -29,6 +32,8 @@ class Deal(Protocol):
     def kind(self) -> str: ...
     @property
     def target(self) -> str: ...
+    @property
+    def by(self) -> str: ...
 
 
 def same_deal(one: Deal, other: Deal) -> bool:
@@ -36,7 +41,7 @@ def same_deal(one: Deal, other: Deal) -> bool:
 
 
 def _deal(deal: Deal) -> tuple[str, ...]:
-    return deal.account, deal.kind, deal.target, deal.debt_token, deal.collateral_token
+    return deal.account, deal.kind, deal.target, deal.debt_token, deal.collateral_token, deal.by
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +55,7 @@ class Pair:
     amounts: tuple[int, ...]
     kind: str = LIQUIDATE
     target: str = ""
+    by: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,9 +65,11 @@ class Fill:
         `cover` is the argument of the call, in its unit, of which `counted` counts: a larger one moves no more. `repaid` is pulled from the
         liquidator, `seized` is paid to it (net of the protocol fee). `writes` is the state it leaves, valid at the fill's timestamp.
 
-        `funds`: the debt token that must be at hand, of which `repaid` is taken. `prepaid`: before anything is paid out; otherwise what is
-    paid out can pay. `promised`: (token, amount) it earns later, in somebody else's transaction. `before`: calls that anybody may make,
-    without which it is not legal, or not what is told here."""
+    `funds`: the debt token that must be at hand, of which `repaid` is taken. `prepaid`: before anything is paid out; otherwise what is
+    paid out can pay. `promised`: (token, amount) it earns later, in somebody else's transaction, or in one of ours that is yet to
+    come. `before`: calls that anybody may make, without which it is not legal, or not what is told here.
+
+    `bound`: of a trade, the least it may bring or the most it may cost before it reverts, in the contract's unit; 0: any."""
 
     account: Address
     debt_token: Address
@@ -79,6 +87,8 @@ class Fill:
     before: tuple[Step, ...] = ()
     kind: str = LIQUIDATE
     target: str = ""
+    by: str = ""
+    bound: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,6 +156,7 @@ class Plan:
     profit_token: Address
     kind: str = LIQUIDATE
     target: str = ""
+    by: str = ""
 
 
 @dataclass(frozen=True, slots=True)

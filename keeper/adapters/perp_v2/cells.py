@@ -3,7 +3,8 @@ pool of its own; they are numbered in the order they were added.
 
 Table: key: value (what is set by events over a default is stored as value + 1).
 
-config: (field): settings + 1; clearing_paused, vault_paused, fund_cash (settlement token in the fund's wallet)
+config: (field): settings + 1; clearing_paused, vault_paused, fund_cash, (idle, account) (settlement token in the
+    fund's wallet, and in those of accounts of ours)
 pool: (number, field): exchange, insurance (ratios), max_ticks (all + 1), price (√ X96), tick, liquidity, first_trade, swaps,
     fee_growth (X128), g, gd (X96), settled (s), window_tick, window_at (s), status, paused_at, paused_price, closed_price, moved (feed),
     seen_first, seen_oldest, seen_next, slot, room, room_next (of its oracle), owed_fee, owed_liquidity (+ 1, of a swap's last step)
@@ -32,6 +33,8 @@ from keeper.types import Address, Write
 
 OPEN, PAUSED, CLOSED = range(3)
 """A book's status, as its base token tells it."""
+
+IDLE = "idle"
 
 TICK_BIAS, TICK_BITS = 1 << 23, 24
 
@@ -86,6 +89,8 @@ class Deployment:
     defaults: Mapping[str, int]
     books: tuple[BookInfo, ...]
     collaterals: tuple[Collateral, ...]
+    accounts: tuple[Address, ...] = ()
+    """Account contracts of ours."""
 
     @property
     def scale(self) -> int:

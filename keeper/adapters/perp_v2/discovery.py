@@ -56,16 +56,18 @@ class PerpV2:
     name = ADAPTER
 
     async def open(self, reader: Reader, name: str, address: Address, first_block: int | None, options: Options = NO_OPTIONS) -> Market:
-        """Raises ConfigError when `address` is no ClearingHouse of a known version; Transient when the node is away."""
+        """Raises ConfigError when `address` is no ClearingHouse of a known version; Transient when the node is away.
+        Option `accounts`: contracts of ours that hold positions, whose wallets are read."""
+        accounts = options.addresses("accounts")
         options.finish()
-        return PerpV2Market(await _Discovery(reader, address).deployment(name, first_block))
+        return PerpV2Market(await _Discovery(reader, address).deployment(name, first_block, accounts))
 
 
 class _Discovery:
     def __init__(self, reader: Reader, address: Address) -> None:
         self._reader, self._address = reader, address
 
-    async def deployment(self, name: str, first_block: int | None) -> Deployment:
+    async def deployment(self, name: str, first_block: int | None, accounts: tuple[Address, ...] = ()) -> Deployment:
         parts = await self._contracts()
         head = await self._reader.head()
         owned = [self._address, *parts.values()]
@@ -88,6 +90,7 @@ class _Discovery:
             defaults=settings,
             books=tuple([await self._book(parts, base, pool) for base, pool in pools.items()]),
             collaterals=tuple([await self._token(token, await self._collateral_feed(manager, token)) for token in tokens]),
+            accounts=accounts,
             **parts,
         )
 

@@ -58,13 +58,13 @@ def collateral_liquidatable(moment: Moment, found: Account) -> bool:
 
 def pairs(moment: Moment, found: Account) -> tuple[Pair, ...]:
     """Raises Skip("paused") where nothing but a market that is not open stands in the way."""
-    legal = (*_take_overs(moment, found), *_purchases(moment, found))
+    legal = (*take_overs(moment, found), *_purchases(moment, found))
     if not legal and any(not _is_open(moment, position.number) for position in found.positions if found.most(position)):
         raise Skip("paused", NOT_OPEN)
     return legal
 
 
-def _take_overs(moment: Moment, found: Account) -> list[Pair]:
+def take_overs(moment: Moment, found: Account) -> list[Pair]:
     settlement, books = moment.deployment.settlement.token, moment.deployment.books
     most = [(position.number, abs(found.most(position))) for position in found.positions]
     return [

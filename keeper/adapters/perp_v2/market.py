@@ -9,7 +9,7 @@ from typing import cast
 import numpy as np
 from numpy.typing import NDArray
 
-from keeper.adapters.perp_v2 import calls, events, index, liquidation, prices, reads, rows
+from keeper.adapters.perp_v2 import calls, events, holding, index, liquidation, prices, reads, rows
 from keeper.adapters.perp_v2.account import Account, account_at
 from keeper.adapters.perp_v2.breaks import next_change
 from keeper.adapters.perp_v2.cells import Cells, Deployment
@@ -18,7 +18,7 @@ from keeper.adapters.perp_v2.compiled import compiled
 from keeper.adapters.perp_v2.liquidation import TakeOver
 from keeper.adapters.perp_v2.moment import Moment
 from keeper.adapters.perp_v2.rounding import RATIO
-from keeper.adapters.perp_v2.taking import Floor, Traded
+from keeper.adapters.perp_v2.taking import Floor
 from keeper.book.state import Overlay
 from keeper.errors import Skip
 from keeper.fixedpoint import BPS
@@ -43,6 +43,8 @@ from keeper.types import (
     Read,
     Row,
     RowBlock,
+    Standing,
+    Traded,
     Write,
 )
 
@@ -213,6 +215,8 @@ class PerpV2Market:
         """`cover`: base to take over, of either sign, or collateral to buy."""
         moment = self.moment(view, at_s)
         liquidation.check(moment)
+        if deal.by:
+            return holding.fill(moment, deal, cover)
         if deal.kind == liquidation.COLLATERAL:
             return liquidation.buy_collateral(moment, deal, cover)
         return liquidation.liquidate(moment, deal, cover)
@@ -227,7 +231,17 @@ class PerpV2Market:
         floor = Floor(self.deployment, self.cells, Overlay(view), at_s)
         return floor.trade(liquidation.number_of(self.deployment, target), -size)
 
+    def standing(self, view: View, account: Address, at_s: int) -> Standing:
+        """Raises Skip("no_price") where the contract reverts."""
+        return holding.standing(self.moment(view, at_s), account)
+
+    def takes(self, view: View, account: Address, by: Address, at_s: int) -> tuple[Pair, ...]:
+        """The positions of `account` that `by` may take over and keep."""
+        moment = self.moment(view, at_s)
+        return holding.takes(liquidation.take_overs(moment, account_at(moment, account)), by)
+
     def encode(self, fill: Fill, executor: Address) -> tuple[Action, ...]:
+        """`executor`: who makes the calls."""
         return calls.encode(self.deployment, self.cells, fill, executor)
 
     def guard(self, deal: Deal) -> Guard:

@@ -10,10 +10,10 @@ from dataclasses import dataclass
 from functools import partial
 
 from keeper.adapters.perp_v2 import index
-from keeper.adapters.perp_v2.cells import OPEN, Cells, Deployment, Feed
+from keeper.adapters.perp_v2.cells import IDLE, OPEN, Cells, Deployment, Feed
 from keeper.adapters.perp_v2.codec import call_data, reply_address, reply_word, selector, to_address
 from keeper.ports import View
-from keeper.types import Read, Write
+from keeper.types import Address, Read, Write
 
 AGGREGATOR = selector("aggregator()")
 LATEST_ROUND = selector("latestRoundData()")
@@ -41,6 +41,8 @@ def absorb(deployment: Deployment, cells: Cells, replies: Sequence[bytes | None]
 def _asks(deployment: Deployment, cells: Cells, view: View) -> Iterator[Ask]:
     fund = call_data(BALANCE_OF, deployment.insurance_fund)
     yield Ask(Read(deployment.settlement.token, fund), lambda reply: [(cells.config, ("fund_cash",), reply_word(reply) or 0)])
+    for account in deployment.accounts:
+        yield Ask(Read(deployment.settlement.token, call_data(BALANCE_OF, account)), _idle(cells, account))
     for feed in deployment.feeds.values():
         yield Ask(Read(feed.proxy, AGGREGATOR), _aggregator(cells, feed))
         yield Ask(Read(feed.proxy, LATEST_ROUND), _answer(cells, view, feed))
@@ -48,6 +50,10 @@ def _asks(deployment: Deployment, cells: Cells, view: View) -> Iterator[Ask]:
     for number, book in enumerate(deployment.books):
         if cells.of_book(view, number, "status") != OPEN:
             yield from (Ask(Read(book.base, call), _price(cells, number, field)) for field, call in STOPPED.items())
+
+
+def _idle(cells: Cells, account: Address) -> Callable[[bytes | None], list[Write]]:
+    return lambda reply: [(cells.config, (IDLE, account), reply_word(reply) or 0)]
 
 
 def _aggregator(cells: Cells, feed: Feed) -> Callable[[bytes | None], list[Write]]:

@@ -6,8 +6,6 @@ Source: perp-curie `ClearingHouse`, `Exchange`, `OrderBook`; formulas as proven 
 
 from __future__ import annotations
 
-from typing import NamedTuple
-
 from keeper.adapters.perp_v2 import growth, index, mark, oracle, settling, swaps
 from keeper.adapters.perp_v2.account import account_at, position_at
 from keeper.adapters.perp_v2.cells import Cells, Deployment, ticks_of
@@ -18,17 +16,9 @@ from keeper.adapters.perp_v2.rounding import RATIO, WAD, mul_div_truncated, mul_
 from keeper.book.state import Overlay
 from keeper.concentrated import amount0_down, amount0_up, amount1_down, amount1_up, sqrt_ratio_at_tick
 from keeper.errors import Skip
-from keeper.types import Address
+from keeper.types import Address, Traded
 
 WINDOW_S = 15
-
-
-class Traded(NamedTuple):
-    """What the trader got (negative: gave): `base`, and `quote` after the fee; `fund_fee`: the fund's part of that."""
-
-    base: int
-    quote: int
-    fund_fee: int
 
 
 class Floor:
@@ -123,8 +113,8 @@ class Floor:
 
     # --- the pool
 
-    def trade(self, number: int, size: int) -> Traded:
-        """Sell (`size` < 0) or buy exactly that much base. Raises Skip: "illiquid", "tick_limit"."""
+    def trade(self, number: int, size: int, bounded: bool = True) -> Traded:
+        """Sell (`size` < 0) or buy exactly that much base. Raises Skip: "illiquid", if `bounded` also "tick_limit", which passes."""
         down, amount, cells = size < 0, abs(size), self.cells
         fee_ratio, exchange_ratio = (cells.book_setting(self.state, number, field) for field in ("fee", "exchange"))
         book = self.deployment.books[number]
@@ -134,14 +124,15 @@ class Floor:
         paid, got = sum(step.paid for step in steps), sum(step.got for step in steps)
         if (paid if down else got) != scaled:
             raise Skip("illiquid", "the pool has not enough on that side")
-        self._check(number, steps)
+        if bounded:
+            self._check(number, steps)
         base = -(paid * (RATIO - fee_ratio) // RATIO) if down else got
         quote = got if down else -(paid * (RATIO - fee_ratio) // RATIO)
         replayed = steps if down else list(pool.swap(amount, down, False, exchange_ratio))
         fees = _fees(replayed, down, exchange_ratio)
         self._swapped(number, steps, paid if down else -got, got if down else paid, sum(fees))
         insurance = cells.book_setting(self.state, number, "insurance")
-        return Traded(base, quote - sum(fees), sum(mul_ratio_up(fee, insurance) for fee in fees))
+        return Traded(base, quote - sum(fees), sum(mul_ratio_up(fee, insurance) for fee in fees), sum(fees))
 
     def _check(self, number: int, steps: list[Step]) -> None:
         """The contract closes only a part where the price would move too far within a window."""
