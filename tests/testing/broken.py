@@ -101,5 +101,5 @@ class ABlockLate(AaveV3Market):
 class NamesAnother(AaveV3Market):
     """The call is about somebody else."""
 
-    def encode(self, fill: Fill) -> tuple[Step, ...]:
-        return super().encode(replace(fill, account=Address("0x" + "77" * 20)))
+    def encode(self, fill: Fill, executor: Address) -> tuple[Step, ...]:
+        return super().encode(replace(fill, account=Address("0x" + "77" * 20)), executor)

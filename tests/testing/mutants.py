@@ -153,8 +153,8 @@ class ASecondEarly(TinyBankMarket):
 
 
 class GuardsTooLate(TinyBankMarket):
-    def guard(self, account: Address) -> Guard:
-        return replace(super().guard(account), below=8 * 10**17)
+    def guard(self, deal: Deal) -> Guard:
+        return replace(super().guard(deal), below=8 * 10**17)
 
 
 class ListsAllButOne(TinyBankMarket):
@@ -259,8 +259,8 @@ class SeesNoBadDebt(TinyBankMarket):
 
 
 class NamesAnother(TinyBankMarket):
-    def encode(self, fill: Fill) -> tuple[Action, ...]:
-        return super().encode(replace(fill, account=CUSTOMERS[CUSTOMERS[0] == fill.account]))
+    def encode(self, fill: Fill, executor: Address) -> tuple[Action, ...]:
+        return super().encode(replace(fill, account=CUSTOMERS[CUSTOMERS[0] == fill.account]), executor)
 
 
 class BlamesTheFirst(TinyBankMarket):
@@ -341,6 +341,7 @@ MUTANTS: Mapping[str, Sequence[type[TinyBankMarket]]] = {
     "the_other_branch_of_a_reorg_is_as_if_there_were_no_other": [CountsItsLogs],
     "health_equals_the_chain_at_any_later_time": [ASecondEarly],
     "the_guard_lets_pass_who_is_liquidatable_and_nobody_else": [GuardsTooLate],
+    "the_guard_lets_pass_whatever_is_offered": [GuardsTooLate],
     "everybody_who_owes_is_among_the_accounts_once": [ListsAllButOne],
     "touched_names_every_account_whose_rows_have_changed": [TouchesNobody],
     "what_an_account_holds_adds_up_to_its_health": [HasNoSides],

@@ -10,7 +10,7 @@ from keeper.book.state import Overlay, Tables
 from keeper.errors import Skip
 from keeper.ports import Market, View
 from keeper.testing.adapter.expect import Nonconformity
-from keeper.testing.adapter.life import Life
+from keeper.testing.adapter.life import LIQUIDATOR, Life
 from keeper.testing.adapter.run import Run, refusal
 from keeper.types import Action, Address, Fill, Head, Pair
 
@@ -75,7 +75,7 @@ def _fills(market: Market, view: View, pair: Pair, at_s: int, rng: Random) -> li
 async def attempt(life: Life, market: Market, view: Tables, head: Head, at_s: int, pair: Pair, fill: Fill) -> Attempt:
     """Run the fill's steps in the block after `head`, at `at_s`."""
     run = Run(life, head, at_s)
-    steps = await run.patched(market.encode(fill))
+    steps = await run.patched(market.encode(fill, LIQUIDATOR))
     tokens, reads = tuple(dict.fromkeys((fill.debt_token, fill.collateral_token))), market.reads(view)
     results, after = await run.whole(steps, tokens, reads), Overlay(view)
     error = refusal(market, steps, results.steps)

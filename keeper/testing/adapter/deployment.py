@@ -36,6 +36,9 @@ class Deployment(ABC):
     options: Mapping[str, object] = {}
     """As under `options` in a config."""
 
+    exempt: Mapping[str, str] = {}
+    """Check, without its "test_" → why it does not apply to this protocol, in one line: it is skipped with that reason."""
+
     blocks: int = 40
     """How many blocks of random life the checks look at."""
 

@@ -28,7 +28,17 @@ from keeper.testing.adapter.life import Life, live
 
 @pytest.mark.asyncio(loop_scope="session")
 class AdapterSuite(Opening, Indexing, Undoing, Healths, Rows, Offers, Hostility):
-    """Subclass it with a fixture `deployment` of scope "class". Where a check does not fit a protocol, override it and say why."""
+    """Subclass it with a fixture `deployment` of scope "class". Where a check does not apply, its deployment says why in `exempt`."""
+
+    @pytest.fixture(autouse=True)
+    def applies(self, request: pytest.FixtureRequest, deployment: Deployment) -> None:
+        """A check that does not apply says so."""
+        unknown = [name for name in deployment.exempt if not hasattr(AdapterSuite, f"test_{name}")]
+        assert not unknown, f"exempt from checks that there are not: {unknown}"
+        reason = deployment.exempt.get(request.function.__name__.removeprefix("test_"))
+        if reason is not None:
+            assert reason.strip() and "\n" not in reason, "why a check does not apply is told in one line"
+            pytest.skip(reason)
 
     @pytest_asyncio.fixture(scope="class", loop_scope="session")
     @classmethod

@@ -171,7 +171,7 @@ class TinyBankMarket:
             prepaid=True,
         )
 
-    def encode(self, fill: Fill) -> tuple[Action, ...]:
+    def encode(self, fill: Fill, executor: Address) -> tuple[Action, ...]:
         """Approve, liquidate, withdraw what is left of the approval: tokens like USDT refuse to change one that is not 0."""
         debt, bank = fill.debt_token, address_word(self.address)
         return (
@@ -180,8 +180,8 @@ class TinyBankMarket:
             Step(debt, APPROVE + bank + word(0)),
         )
 
-    def guard(self, account: Address) -> Guard:
-        read = self._health_of(account)
+    def guard(self, deal: Deal) -> Guard:
+        read = self._health_of(deal.account)
         return Guard(read.target, read.data, word=2, below=WAD)
 
     def gas(self, fill: Fill) -> int:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from keeper.testing.adapter.attempt import offered
 from keeper.testing.adapter.case import Case
 from keeper.testing.adapter.expect import enough, require, same
 from keeper.testing.adapter.run import admits
 from keeper.testing.adapter.standing import differences, everybody
-from keeper.types import Address, Guard, Read, Row
+from keeper.types import Address, Guard, Pair, Read, Row
 
 AHEAD_S = (1, 3_600, 30 * 86_400)
 
@@ -23,17 +24,29 @@ class Healths:
         enough(compared, 3 * case.deployment.blocks, "audited words")
 
     async def test_the_guard_lets_pass_who_is_liquidatable_and_nobody_else(self, case: Case) -> None:
-        seen = [0, 0]
+        """Of every deal that was ever offered, at every state: whether it is still there to be made."""
+        seen, deals = [0, 0], await _deals(case)
         for state in await case.states():
-            at_s, accounts = state.landing_s, sorted(state.market.accounts(state.view))
-            guards = [state.market.guard(account) for account in accounts]
+            at_s, guards = state.landing_s, [state.market.guard(deal) for deal in deals]
             replies = await case.reader.asked([_read(guard) for guard in guards], state.head.hash, at_s)
-            for account, guard, reply in zip(accounts, guards, replies, strict=True):
-                liquidatable = state.market.health(state.view, account, at_s).liquidatable
+            for deal, guard, reply in zip(deals, guards, replies, strict=True):
+                account, liquidatable = deal.account, state.market.health(state.view, deal.account, at_s).liquidatable
                 require(reply is not None, f"the guard's call for {account} reverts at block {state.head.number}")
                 same(admits(guard, reply), liquidatable, f"whether the guard of {account} lets it pass at block {state.head.number}")
                 seen[liquidatable] += 1
         enough(min(seen), 5, "healthy and liquidatable accounts")
+
+    async def test_the_guard_lets_pass_whatever_is_offered(self, case: Case) -> None:
+        seen = 0
+        for state in await case.states():
+            accounts = sorted(state.market.accounts(state.view))
+            deals = [pair for account in accounts for pair in offered(state.market, state.view, account, state.landing_s)]
+            guards = [state.market.guard(deal) for deal in deals]
+            replies = await case.reader.asked([_read(guard) for guard in guards], state.head.hash, state.landing_s)
+            for deal, guard, reply in zip(deals, guards, replies, strict=True):
+                require(admits(guard, reply), f"the guard of {deal} keeps it from being made at block {state.head.number}")
+                seen += 1
+        enough(seen, case.deployment.blocks // 4, "deals offered")
 
     async def test_everybody_who_owes_is_among_the_accounts_once(self, case: Case) -> None:
         for state in await case.states():
@@ -67,6 +80,17 @@ class Healths:
                     require(leg.token in tokens, f"{account} holds {leg.token}, which is none of the market's tokens")
                     require(leg.side in {"collateral", "debt"}, f"a leg of {account} is of side {leg.side!r}")
                     require(leg.amount >= 0 and leg.price >= 0, f"a leg of {account} has amount {leg.amount} at price {leg.price}")
+
+
+async def _deals(case: Case) -> list[Pair]:
+    """All that were ever offered, each once."""
+    found = {
+        (pair.account, pair.kind, pair.target, pair.debt_token, pair.collateral_token): pair
+        for state in await case.states()
+        for account in sorted(state.market.accounts(state.view))
+        for pair in offered(state.market, state.view, account, state.landing_s)
+    }
+    return list(found.values())
 
 
 def _read(guard: Guard) -> Read:
