@@ -23,6 +23,7 @@ from keeper.testing.adapter.checks.opening import Opening
 from keeper.testing.adapter.checks.rows import Rows
 from keeper.testing.adapter.checks.undoing import Undoing
 from keeper.testing.adapter.deployment import Deployment
+from keeper.testing.adapter.expect import require
 from keeper.testing.adapter.life import Life, live
 
 
@@ -34,10 +35,11 @@ class AdapterSuite(Opening, Indexing, Undoing, Healths, Rows, Offers, Hostility)
     def applies(self, request: pytest.FixtureRequest, deployment: Deployment) -> None:
         """A check that does not apply says so."""
         unknown = [name for name in deployment.exempt if not hasattr(AdapterSuite, f"test_{name}")]
-        assert not unknown, f"exempt from checks that there are not: {unknown}"
-        reason = deployment.exempt.get(request.function.__name__.removeprefix("test_"))
-        if reason is not None:
-            assert reason.strip() and "\n" not in reason, "why a check does not apply is told in one line"
+        require(not unknown, f"exempt from checks that there are not: {unknown}")
+        name = request.function.__name__.removeprefix("test_")
+        if name in deployment.exempt:
+            reason = deployment.exempt[name]
+            require(bool(reason.strip()) and "\n" not in reason, f"why {name} does not apply must be told in one line")
             pytest.skip(reason)
 
     @pytest_asyncio.fixture(scope="class", loop_scope="session")
