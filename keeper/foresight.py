@@ -122,7 +122,9 @@ class Foresight:
         """Plan the accounts that are worth waiting for, one at a time; False when the next head came before all were."""
         chain, landing = self._chain, self._chain.landing(head)
         due = await self._due(landing)
-        near = [(candidate, landing) for candidate in self._ranked(await self._near())[: WARMED - len(due)]]
+        planned = {(candidate.market_name, candidate.account) for candidate, _ in due}
+        others = [candidate for candidate in await self._near() if (candidate.market_name, candidate.account) not in planned]
+        near = [(candidate, landing) for candidate in self._ranked(others)[: WARMED - len(due)]]
         if chain.head.hash != head.hash:
             return False
         chain.prewarmer.keep((candidate.market_name, candidate.account) for candidate, _ in due + near)

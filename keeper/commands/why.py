@@ -34,7 +34,7 @@ WAYS = {
 
 
 async def why(settings: Settings, address: Address, market: str | None = None) -> AsyncIterator[Row]:
-    """Rows of kind "health", "leg", "liquidation_price", "greek", "hazard", "clock", "now", "decision", per market that knows the account."""
+    """Rows of kind "health", "leg", "liquidation_price", "greek", "hazard", "clock", "now", "decision", by market that knows it."""
     _known_market(settings, market)
     return _rows(settings, address, market)
 

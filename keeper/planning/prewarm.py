@@ -65,8 +65,10 @@ class Prewarmer:
             return candidate, view
         prices = sorted(liquidation_prices(candidate.health), key=lambda price: abs(price.move_bps))
         for price in prices[:1]:
+            owed = any(leg.token == price.token and leg.side == "debt" for leg in candidate.health.legs)
+            up = price.move_bps > 0 or (price.move_bps == 0 and owed)  # by less than a basis point: the side tells
             for beyond in BEYOND_BPS:
-                moved = price.price * (10_000 + (beyond if price.move_bps > 0 else -beyond)) // 10_000
+                moved = price.price * (10_000 + (beyond if up else -beyond)) // 10_000
                 state = Overlay(view, candidate.market.repriced(view, {price.token: moved}))
                 health = candidate.market.health(state, candidate.account, at_s)
                 if health.liquidatable:

@@ -67,7 +67,8 @@ class Tally:
 
 @dataclass(frozen=True, slots=True)
 class Round:
-    """In the unit of the first tally. `prices`: of the oracles during the round; `traded`: what pools say after it; `calls` in the order they were made."""
+    """`prices`: of the oracles during the round, `traded`: what pools say after it, in the unit of the first tally; `calls` in the order of
+    their making."""
 
     number: int
     prices: Mapping[Address, int]

@@ -73,9 +73,9 @@ def shortfall(health: Health) -> int:
 class Positions:
     """All indebted accounts of one market: A accounts by T tokens, as values in the market's unit at the prices `price`.
 
-    `collateral`, `debt`, `surplus` (both, weighed by their thresholds): float64[A, T]. `odd`: bool[A], accounts whose value hangs on other prices
-    than those of their tokens, or who can fail in more than one way, of which these are the nearest: always looked at. `steady`: bool[T],
-    tokens whose price the market takes as given."""
+    `collateral`, `debt`, `surplus` (both, weighed by their thresholds): float64[A, T]. `odd`: bool[A], accounts whose value hangs on other
+    prices than those of their tokens, or who can fail in more than one way, of which these are the nearest: always looked at.
+    `steady`: bool[T], tokens whose price the market takes as given."""
 
     market: Market
     unit: str

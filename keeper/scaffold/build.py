@@ -15,8 +15,13 @@ SUFFIXES = {".md", ".py", ".toml", ".typed", ".vy"}
 
 def render() -> str:
     """The template's text, as it must stand in the file: path → content."""
-    files = (path for path in sorted(EXAMPLE.rglob("*")) if path.suffix in SUFFIXES and ".egg-info" not in str(path))
-    return json.dumps({path.relative_to(EXAMPLE).as_posix(): path.read_text() for path in files}, indent=1) + "\n"
+    files = {path.relative_to(EXAMPLE).as_posix(): path for path in sorted(EXAMPLE.rglob("*")) if path.suffix in SUFFIXES}
+    return json.dumps({name: path.read_text() for name, path in files.items() if not _made(name)}, indent=1) + "\n"
+
+
+def _made(name: str) -> bool:
+    """By pip or pytest, not by us."""
+    return ".egg-info" in name or name.startswith((".", "build/"))
 
 
 if __name__ == "__main__":

@@ -9,7 +9,9 @@ import pytest
 
 from keeper.devnet.genesis import morpho
 from keeper.devnet.paths import path
+from keeper.planning.patience import WAITING
 from keeper.types import Verdict
+from tests import markets
 from tests.e2e.checker import ALL, Attempt, check, protocol_of
 from tests.e2e.world import TIP_WEI, Keeper, World, keeper_on, step, world
 
@@ -33,7 +35,7 @@ class Story:
 
 @pytest.fixture(scope="module")
 async def story() -> AsyncIterator[Story]:
-    async with world(ACCOUNTS, SEED) as here:
+    async with world(ACCOUNTS, SEED, markets.ALL) as here:
         moves = path("crash", MOVES, SEED, await here.net.prices())
         hostile = frozenset(morpho.market_id(here.net.addresses, market) for market in morpho.HOSTILE)
         yield Story(await unanswered(here, moves), await answered(here, moves), hostile)
@@ -68,10 +70,11 @@ async def answered(here: World, moves: list[dict[str, int]]) -> list[Attempt]:
 
 
 async def ignored(here: World, keeper: Keeper) -> list[Attempt]:
-    """What pays in the next block, without the accounts for which a transaction is on its way to it."""
-    sent = {outcome.account for outcome in keeper.reports[-1].outcomes if outcome.verdict is Verdict.PENDING}
+    """What pays in the next block, without the accounts for which a transaction is on its way to it, and lots that will pay more."""
+    outcomes = keeper.reports[-1].outcomes
+    seen = {outcome.account for outcome in outcomes if outcome.verdict is Verdict.PENDING or outcome.reason == WAITING}
     found = (await check(here.net, here.executor, TIP_WEI, ALL)).profitable
-    return [attempt for attempt in found if attempt.choice.account not in sent]
+    return [attempt for attempt in found if attempt.choice.account not in seen]
 
 
 @pytest.mark.parametrize("protocol", ALL)

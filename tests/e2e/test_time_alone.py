@@ -11,12 +11,14 @@ import pytest
 from keeper.app import Chain, open_chain
 from keeper.book.state import Overlay
 from keeper.coming import due_at
+from keeper.commands.scan import prospects
 from keeper.config import load
+from keeper.outlook import outlook
 from keeper.ports import Market
 from keeper.types import Address, Health
 from tests.adapters.perp_v2.curie import NEVER, Curie, member
-from tests.markets import ALL
 from tests.e2e.world import Keeper, World, keeper_on, rows, step, world
+from tests.markets import ALL
 
 UNIT = 10**18
 BLOCK_S = 12
@@ -40,6 +42,8 @@ async def followed(here: World, keeper: Keeper, chain: Chain, market: Market, ac
     head = chain.head
     due_s = due_at(market, chain.view, account, head.timestamp_s)
     assert due_s is not None
+    told = {row["account"]: row["due_at"] for row in prospects(chain, await outlook(chain), 200) if row["market"] == market.name}
+    assert told[account] == due_s
     blocks = -(-(due_s - head.timestamp_s) // BLOCK_S)
     assert 2 <= blocks <= MOST_BLOCKS
     before = [row for row in await rows(here) if row["account"] == account]

@@ -26,7 +26,7 @@ MOST_LLTV_BPS = 10_000
 
 
 class MorphoBlue:
-    """The adapter registered as "morpho-blue"."""
+    """Morpho Blue. Its address is the singleton's."""
 
     name = ADAPTER
 

@@ -51,7 +51,7 @@ NO_FEED = Feed(ZERO_ADDRESS, ZERO_ADDRESS, 0)
 
 
 class PerpV2:
-    """The adapter registered as "perp-v2"."""
+    """Perp v2 (Curie). Its address is the ClearingHouse's."""
 
     name = ADAPTER
 

@@ -18,8 +18,7 @@ BIRTH = frozenset({GRANTED, ROLE_ADMIN_CHANGED})
 
 
 class YieldV2:
-    """The adapter registered as "yield-v2". Its address is that of the Witch. Option `reward_to`: who gets the starter's share of auctions
-    that we start (a list of one address); without it none are started, only bought."""
+    """Yield v2. Its address is the Witch's."""
 
     name = ADAPTER
 

@@ -9,8 +9,11 @@ from keeper.book.state import Overlay
 from keeper.devnet.genesis import morpho
 from keeper.devnet.genesis.morpho import MARKETS
 from keeper.devnet.genesis.tokens import BY_SYMBOL
-from keeper.types import Address
+from keeper.devnet.names import derived
+from keeper.risk.sanity import Check, Rules, judge
+from keeper.types import ZERO_ADDRESS, Address
 from tests.adapters.morpho.conftest import Followed
+from tests.adapters.morpho.synthetic import LOAN, State, market_of
 from tests.adapters.morpho.truth import copy
 
 
@@ -115,3 +118,21 @@ async def test_who_owes_nothing_is_healthy_and_audited_all_the_same_and_dust_is_
         audit = run.market.audit(run.tables, account, run.now_s)
         reply = await run.reader.call(audit.read)
         assert {at: word(reply, at) for at in audit.words} == audit.words
+
+
+def test_of_a_price_of_two_feeds_the_older_word_and_the_nearer_limit_are_told() -> None:
+    """Where one of them is in doubt the product is."""
+    market = market_of()
+    cells, state, feeds = market.cells, State(market), (derived("tests: one feed"), derived("tests: another feed"))
+    told = ({"answer": 10**8, "least": 1, "most": 10**16, "at": 500}, {"answer": 2000, "least": 2000, "most": 10**16, "at": 900})
+    state.write([(cells.feed, (feed, field), value) for feed, said in zip(feeds, told, strict=True) for field, value in said.items()])
+    of_token = {"valued": 1, "feed1": int(feeds[0], 16), "feed2": int(feeds[1], 16), "price": 7, "decimals": 19}
+    state.write([(cells.token, (LOAN, field), value) for field, value in of_token.items()])
+    (feed,) = market.feeds(state)
+    assert (feed.token, feed.updated_at_s, feed.answer, feed.least, feed.most) == (LOAN, 500, 2000, 2000, 10**16)
+    assert feed.source == ZERO_ADDRESS
+    (clamped,) = judge(feed, None, None, Rules(), 600).findings
+    assert clamped.check is Check.CLAMP
+    state.write([(cells.token, (LOAN, "feed2"), 0)])
+    (single,) = market.feeds(state)
+    assert (single.source, single.updated_at_s, single.most) == (feeds[0], 500, 10**16)

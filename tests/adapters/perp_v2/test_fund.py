@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import pytest
 
+from keeper.adapters.perp_v2.account import account_at
 from keeper.adapters.perp_v2.aid import given
 from keeper.adapters.perp_v2.codec import call_data, selector
+from keeper.adapters.perp_v2.liquidation import most_collateral
+from keeper.adapters.perp_v2.rounding import mul_ratio
 from keeper.adapters.perp_v2.taking import Floor
 from keeper.book.state import Overlay
 from keeper.devnet.rpc import RpcError
 from keeper.errors import Skip
-from keeper.types import Fill, Pair
-from tests.adapters.perp_v2.play import USD
+from keeper.types import Address, Fill, Pair
+from tests.adapters.perp_v2.curie import member
+from tests.adapters.perp_v2.play import UNIT, USD
 from tests.adapters.perp_v2.test_liquidation import Stage, entered, stage
 
 __all__ = ["stage"]
@@ -114,3 +118,38 @@ async def test_settling_debt_only_takes_from_what_the_fund_can_bear_and_repaying
     assert await stage.curie.read("insurance_fund", "getInsuranceFundCapacity") == able == bearing(stage)
     await stage.curie.call("vault", "settleBadDebt", pair.account)
     assert await stage.curie.read("insurance_fund", "getInsuranceFundCapacity") == able
+
+
+async def bought(stage: Stage, who: Address, amount: int, at_s: int) -> None:
+    """By somebody with the money, at that time; without leaving a trace. Raises RpcError."""
+    await stage.curie.net.read(
+        "perp.vault", "liquidateCollateral", who, stage.curie.weth, amount, False, time=at_s, sender=stage.play.keeper
+    )
+
+
+def debt_of(stage: Stage, who: Address, at_s: int) -> int:
+    """In the settlement token: what the dust rule looks at."""
+    moment = stage.market.moment(stage.indexer.tables, at_s)
+    found = account_at(moment, who)
+    return max(-(found.settlement + found.unrealized), mul_ratio(found.borrowed, 100_000), 0) // found.scale
+
+
+@pytest.mark.parametrize("above", [False, True])
+async def test_as_much_collateral_may_be_bought_as_the_dust_rule_says_and_not_a_wei_more(stage: Stage, above: bool) -> None:
+    """A debt above the dust is halved, any other is paid whole."""
+    who = member("ether")
+    await stage.curie.enrich(who, "WETH", UNIT)
+    await stage.curie.call("vault", "deposit", stage.curie.weth, UNIT, sender=who)
+    await stage.play.open(who, "ETH", False, 16_000)
+    await stage.crash("ETH", 0.94)
+    at_s = await stage.upcoming_s() + 12
+    owed = debt_of(stage, who, at_s)
+    await stage.curie.call("collateral_manager", "setCollateralValueDust", owed + 1 - 2 * above)
+    assert await stage.upcoming_s() == at_s
+    moment = stage.market.moment(stage.indexer.tables, at_s)
+    most = most_collateral(moment, account_at(moment, who), stage.market.deployment.collaterals[0])
+    assert most < UNIT
+    await bought(stage, who, most, at_s)
+    with pytest.raises(RpcError) as caught:
+        await bought(stage, who, most + 1, at_s)
+    assert b"V_MCAE".hex() in str(caught.value.data)[2:]
