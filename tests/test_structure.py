@@ -15,7 +15,10 @@ ROOT = Path(__file__).parent.parent
 KEEPER = ROOT / "keeper"
 MODULES = sorted(KEEPER.rglob("*.py"))
 PROTOCOL_ROOMS = {"adapters", "venues", "devnet", "testing"}
-PROTOCOLS = re.compile("|".join(("aave", "uniswap", "morpho", "curie", "witch")), re.IGNORECASE)
+PROTOCOLS = re.compile("|".join(("aave", "uniswap", "morpho", "perp", "curie", "yield[_-]", "witch", "cauldron")), re.IGNORECASE)
+ADAPTERS = sorted(path.parent for path in (KEEPER / "adapters").glob("*/__init__.py"))
+INPUT_OUTPUT = re.compile(r"\bawait\b|\basync\b")
+MOST_LINES_OF_INPUT_OUTPUT = 199
 MACHINE_PATHS = re.compile("|".join(f"[\"'= ]/{place}/" for place in ("work", "root", "home", "tmp", "opt/pypi", "Users")))
 REGISTRIES = re.compile(
     "|".join(re.escape(host) for host in ("pypi" + ".org", "pythonhosted" + ".org", "npmjs" + ".org", "docker" + ".io", "ghcr" + ".io"))
@@ -64,6 +67,29 @@ def test_only_the_protocols_own_rooms_name_a_protocol() -> None:
     assert [str(path.relative_to(ROOT)) for path in elsewhere if PROTOCOLS.search(code(path))] == []
 
 
+@pytest.mark.parametrize("adapter", ADAPTERS, ids=lambda path: path.name)
+def test_an_adapter_speaks_to_the_node_in_one_short_module(adapter: Path) -> None:
+    speaking = [path for path in sorted(adapter.rglob("*.py")) if INPUT_OUTPUT.search(code(path))]
+    assert [path.name for path in speaking] == ["discovery.py"]
+    assert len(speaking[0].read_text().splitlines()) <= MOST_LINES_OF_INPUT_OUTPUT
+
+
+def test_all_of_every_adapter_is_under_the_rule_against_input_and_output() -> None:
+    """Discovery too: what it may ask, it asks of the reader that it is given."""
+    assert "keeper.adapters" in _rule("pure", "source_modules")
+
+
+def test_every_adapter_here_is_declared_and_no_other() -> None:
+    declared = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["entry-points"]["keeper.adapters"]
+    assert sorted(target.partition(":")[0] for target in declared.values()) == [f"keeper.adapters.{path.name}" for path in ADAPTERS]
+
+
+def _rule(contract: str, field: str) -> list[str]:
+    rules = configparser.ConfigParser()
+    rules.read(ROOT / ".importlinter")
+    return rules[f"importlinter:contract:{contract}"][field].split()
+
+
 def test_no_file_has_a_path_of_somebodys_machine() -> None:
     assert found(MACHINE_PATHS, ours()) == []
 
@@ -94,9 +120,7 @@ def test_every_plug_in_the_package_declares_is_there() -> None:
 
 
 def test_the_import_rules_cover_every_room() -> None:
-    rules = configparser.ConfigParser()
-    rules.read(ROOT / ".importlinter")
-    layers = rules["importlinter:contract:layers"]["layers"]
+    layers = " ".join(_rule("layers", "layers"))
     rooms = {path.name if path.is_dir() else path.stem for path in KEEPER.iterdir() if path.is_dir() or path.suffix == ".py"}
     named = {name.removeprefix("keeper.") for name in re.findall(r"keeper\.\w+", layers)}
     assert rooms - named - {"__init__", "__pycache__"} == set()

@@ -157,6 +157,11 @@ class GuardsTooLate(TinyBankMarket):
         return replace(super().guard(deal), below=8 * 10**17)
 
 
+class GuardsTooEarly(TinyBankMarket):
+    def guard(self, deal: Deal) -> Guard:
+        return replace(super().guard(deal), below=10**20)
+
+
 class ListsAllButOne(TinyBankMarket):
     def accounts(self, view: View) -> Iterator[Address]:
         return iter(sorted(super().accounts(view))[1:])
@@ -340,7 +345,8 @@ MUTANTS: Mapping[str, Sequence[type[TinyBankMarket]]] = {
     "undone_blocks_leave_nothing_behind": [Remembers],
     "the_other_branch_of_a_reorg_is_as_if_there_were_no_other": [CountsItsLogs],
     "health_equals_the_chain_at_any_later_time": [ASecondEarly],
-    "the_guard_lets_pass_who_is_liquidatable_and_nobody_else": [GuardsTooLate],
+    "the_guard_stops_whoever_is_healthy": [GuardsTooEarly],
+    "the_guard_lets_pass_whatever_is_offered": [GuardsTooLate],
     "everybody_who_owes_is_among_the_accounts_once": [ListsAllButOne],
     "touched_names_every_account_whose_rows_have_changed": [TouchesNobody],
     "what_an_account_holds_adds_up_to_its_health": [HasNoSides],

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from eth_hash.auto import keccak
 
-from keeper.types import ZERO_ADDRESS, Address
+from keeper.types import ZERO_ADDRESS, Address, Log
 
 WORD = 32
 SIGN_BIT = 1 << 255
@@ -23,6 +23,17 @@ def selector(signature: str) -> bytes:
 
 def word(data: bytes, index: int) -> int:
     return int.from_bytes(data[WORD * index : WORD * index + WORD])
+
+
+def log_word(log: Log, index: int) -> int:
+    """Of its data. Raises IndexError where there is none."""
+    if len(log.data) < WORD * (index + 1):
+        raise IndexError(index)
+    return word(log.data, index)
+
+
+def log_id(log: Log, index: int) -> int:
+    return log_word(log, index) >> ID_SHIFT
 
 
 def signed(value: int) -> int:

@@ -10,7 +10,8 @@ from collections.abc import Callable, Iterable, Mapping
 from functools import partial
 
 from keeper.adapters.yield_v2.cells import ART, ILK, INK, SERIES, Auction, Cells, Deployment
-from keeper.adapters.yield_v2.codec import account_of, selector, signed, to_address, topic, topic_address, topic_id, word, word_id
+from keeper.adapters.yield_v2.codec import account_of, log_id, log_word, selector, signed, to_address, topic, topic_address, topic_id
+from keeper.errors import Transient
 from keeper.ports import View
 from keeper.types import Address, Log, LogFilter, Write
 
@@ -35,11 +36,12 @@ class Applier:
         self._roles = {address: _merged(roles) for address, roles in _roles(deployment, cells, view).items()}
 
     def __call__(self, log: Log, view: View) -> list[Write]:
-        """None for a log of a contract or kind that is not followed."""
-        found: list[Write] = []
-        for handler in self._roles.get(log.address, {}).get(log.topics[0], ()) if log.topics else ():
-            found += handler(self._cells, log, view)
-        return found
+        """None for a log of a contract or kind that is not followed. Raises Transient for one that lacks words: no contract emits it."""
+        handlers = self._roles.get(log.address, {}).get(log.topics[0], ()) if log.topics else ()
+        try:
+            return [write for handler in handlers for write in handler(self._cells, log, view)]
+        except IndexError:
+            raise Transient(f"a log of {log.address} in block {log.block_number} is cut short: the node sent a part of it") from None
 
 
 def filters(deployment: Deployment, cells: Cells, view: View) -> tuple[LogFilter, ...]:
@@ -104,7 +106,7 @@ def _since(deployment: Deployment, cells: Cells, view: View) -> dict[Address, in
 
 def _built(cells: Cells, log: Log, view: View) -> list[Write]:
     account = account_of(log.topics[1])
-    terms: list[Write] = [(cells.vault, (SERIES, account), topic_id(log.topics[3])), (cells.vault, (ILK, account), word_id(log.data, 0))]
+    terms: list[Write] = [(cells.vault, (SERIES, account), topic_id(log.topics[3])), (cells.vault, (ILK, account), log_id(log, 0))]
     return [*terms, *cells.owned_by(account, topic_address(log.topics[2]))]
 
 
@@ -124,11 +126,11 @@ def _given(cells: Cells, log: Log, view: View) -> list[Write]:
 
 
 def _poured(cells: Cells, log: Log, view: View) -> list[Write]:
-    return _moved(cells, view, account_of(log.topics[1]), signed(word(log.data, 0)), signed(word(log.data, 1)))
+    return _moved(cells, view, account_of(log.topics[1]), signed(log_word(log, 0)), signed(log_word(log, 1)))
 
 
 def _stirred(cells: Cells, log: Log, view: View) -> list[Write]:
-    ink, art = word(log.data, 0), word(log.data, 1)
+    ink, art = log_word(log, 0), log_word(log, 1)
     paid, got = account_of(log.topics[1]), account_of(log.topics[2])
     return [*_moved(cells, view, paid, -ink, -art), *_moved(cells, view, got, ink, art)]
 
@@ -140,7 +142,7 @@ def _moved(cells: Cells, view: View, account: Address, ink: int, art: int) -> li
 
 def _rolled(cells: Cells, log: Log, view: View) -> list[Write]:
     account = account_of(log.topics[1])
-    return [(cells.vault, (SERIES, account), topic_id(log.topics[2])), (cells.vault, (ART, account), word(log.data, 0))]
+    return [(cells.vault, (SERIES, account), topic_id(log.topics[2])), (cells.vault, (ART, account), log_word(log, 0))]
 
 
 # --- Cauldron: governance -----------------------------------------------------------------------------------------
@@ -156,13 +158,13 @@ def _series_added(cells: Cells, log: Log, view: View) -> list[Write]:
 
 
 def _series_matured(cells: Cells, log: Log, view: View) -> list[Write]:
-    return [(cells.series, (topic_id(log.topics[1]), "rate"), word(log.data, 0))]
+    return [(cells.series, (topic_id(log.topics[1]), "rate"), log_word(log, 0))]
 
 
 def _spot_oracle_added(cells: Cells, log: Log, view: View) -> list[Write]:
     """An oracle is followed from the first pair on that it is given for."""
     base, ilk, oracle = topic_id(log.topics[1]), topic_id(log.topics[2]), topic_address(log.topics[3])
-    pair: list[Write] = [(cells.spot, (base, ilk, "oracle"), int(oracle, 16)), (cells.spot, (base, ilk, "ratio"), word(log.data, 0))]
+    pair: list[Write] = [(cells.spot, (base, ilk, "oracle"), int(oracle, 16)), (cells.spot, (base, ilk, "ratio"), log_word(log, 0))]
     return pair if view.get(cells.oracle, (oracle,)) else [*pair, (cells.oracle, (oracle,), log.block_number + 1)]
 
 
@@ -174,7 +176,7 @@ def _rate_oracle_added(cells: Cells, log: Log, view: View) -> list[Write]:
 
 
 def _debt_limits_set(cells: Cells, log: Log, view: View) -> list[Write]:
-    least = word(log.data, 1) * 10 ** min(word(log.data, 2), 77)
+    least = log_word(log, 1) * 10 ** min(log_word(log, 2), 77)
     return [(cells.least, (topic_id(log.topics[1]), topic_id(log.topics[2])), least)]
 
 
@@ -208,7 +210,7 @@ def _source_set(cells: Cells, log: Log, view: View) -> list[Write]:
 def _answered(source: Address, cells: Cells, log: Log, view: View) -> list[Write]:
     """An answer is the price of a source that passes its aggregator's on unchanged; another's waits for the head's read."""
     answer = max(signed(int(log.topics[1], 16)), 0)
-    said: list[Write] = [(cells.source, (source, "answer"), answer), (cells.source, (source, "at"), word(log.data, 0))]
+    said: list[Write] = [(cells.source, (source, "answer"), answer), (cells.source, (source, "at"), log_word(log, 0))]
     return said if view.get(cells.source, (source, "strange")) else [*said, *priced(cells, view, source, answer)]
 
 
@@ -223,16 +225,15 @@ def priced(cells: Cells, view: View, source: Address, price: int) -> list[Write]
 
 
 def _auctioned(cells: Cells, log: Log, view: View) -> list[Write]:
-    data = log.data
     auction = Auction(
-        start_s=word(data, 1),
-        ink=word(data, 3),
-        art=word(data, 4),
-        owner=to_address(word(data, 0)),
-        auctioneer=to_address(word(data, 5)),
-        base=word_id(data, 2),
-        ilk=word_id(data, 6),
-        series=word_id(data, 7),
+        start_s=log_word(log, 1),
+        ink=log_word(log, 3),
+        art=log_word(log, 4),
+        owner=to_address(log_word(log, 0)),
+        auctioneer=to_address(log_word(log, 5)),
+        base=log_id(log, 2),
+        ilk=log_id(log, 6),
+        series=log_id(log, 7),
     )
     return [*cells.auctioned(account_of(log.topics[1]), auction), cells.on_auction(view, auction, auction.ink)]
 
@@ -244,7 +245,7 @@ def _ended(cells: Cells, log: Log, view: View) -> list[Write]:
 
 def _bought(cells: Cells, log: Log, view: View) -> list[Write]:
     """Of an auction that goes on; the last purchase follows its end."""
-    account, ink, art = account_of(log.topics[1]), word(log.data, 0), word(log.data, 1)
+    account, ink, art = account_of(log.topics[1]), log_word(log, 0), log_word(log, 1)
     auction = cells.auction_of(view, account)
     if auction is None:
         return []
@@ -258,19 +259,19 @@ def _parties(auction: Auction) -> tuple[Address, Address, int, int, int]:
 
 def _line_set(cells: Cells, log: Log, view: View) -> list[Write]:
     key = topic_id(log.topics[1]), topic_id(log.topics[2])
-    return [(cells.line, (*key, field), word(log.data, at)) for at, field in enumerate(("duration", "vault", "start"))]
+    return [(cells.line, (*key, field), log_word(log, at)) for at, field in enumerate(("duration", "vault", "start"))]
 
 
 def _limit_set(cells: Cells, log: Log, view: View) -> list[Write]:
-    return [(cells.limit, (topic_id(log.topics[1]), topic_id(log.topics[2]), "max"), word(log.data, 0))]
+    return [(cells.limit, (topic_id(log.topics[1]), topic_id(log.topics[2]), "max"), log_word(log, 0))]
 
 
 def _protected_set(cells: Cells, log: Log, view: View) -> list[Write]:
-    return [(cells.protected, (topic_address(log.topics[1]),), word(log.data, 0))]
+    return [(cells.protected, (topic_address(log.topics[1]),), log_word(log, 0))]
 
 
 def _reward_set(cells: Cells, log: Log, view: View) -> list[Write]:
-    return [(cells.market, ("reward",), word(log.data, 0) + 1)]
+    return [(cells.market, ("reward",), log_word(log, 0) + 1)]
 
 
 def _pointed(cells: Cells, log: Log, view: View) -> list[Write]:

@@ -12,7 +12,7 @@ from keeper.ports import Market, View
 from keeper.testing.adapter.expect import Nonconformity
 from keeper.testing.adapter.life import LIQUIDATOR, Life
 from keeper.testing.adapter.run import Run, refusal
-from keeper.types import ZERO_ADDRESS, Action, Address, Fill, Head, Pair
+from keeper.types import Action, Address, Fill, Head, Pair
 
 A_STATE = 4
 """Accounts tried at one state, at most."""
@@ -70,13 +70,6 @@ def _fills(market: Market, view: View, pair: Pair, at_s: int, rng: Random) -> li
     except Skip:
         pass
     return fills
-
-
-def deal_with(market: Market, view: View, account: Address, at_s: int) -> Pair:
-    """Some deal with an account, legal or not: a debt of its for a collateral."""
-    legs = market.health(view, account, at_s).legs
-    debt, collateral = (next((leg.token for leg in legs if leg.side == side), ZERO_ADDRESS) for side in ("debt", "collateral"))
-    return Pair(account, debt, collateral, ())
 
 
 async def attempt(life: Life, market: Market, view: Tables, head: Head, at_s: int, pair: Pair, fill: Fill) -> Attempt:

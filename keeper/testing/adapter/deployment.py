@@ -6,6 +6,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from random import Random
+from typing import ClassVar
 
 from keeper.options import Options
 from keeper.ports import Adapter, Market, Reader
@@ -35,6 +36,9 @@ class Deployment(ABC):
     wrong_addresses: Sequence[Address] = ()
     options: Mapping[str, object] = {}
     """As under `options` in a config."""
+
+    exempt: ClassVar[Mapping[str, str]] = {}
+    """Check, without its "test_" → why it does not apply to this protocol, in one line: it is skipped with that reason."""
 
     blocks: int = 40
     """How many blocks of random life the checks look at."""

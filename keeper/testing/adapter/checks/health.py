@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from keeper.testing.adapter.attempt import deal_with
-from keeper.testing.adapter.case import Case
+from collections.abc import Sequence
+from dataclasses import replace
+
+from keeper.testing.adapter.attempt import offered
+from keeper.testing.adapter.case import Case, State
 from keeper.testing.adapter.expect import enough, require, same
 from keeper.testing.adapter.run import admits
 from keeper.testing.adapter.standing import differences, everybody
-from keeper.types import Address, Guard, Read, Row
+from keeper.types import Address, Pair, Read, Row
 
 AHEAD_S = (1, 3_600, 30 * 86_400)
 
@@ -23,18 +26,23 @@ class Healths:
                 compared += count
         enough(compared, 3 * case.deployment.blocks, "audited words")
 
-    async def test_the_guard_lets_pass_who_is_liquidatable_and_nobody_else(self, case: Case) -> None:
-        seen = [0, 0]
+    async def test_the_guard_stops_whoever_is_healthy(self, case: Case) -> None:
+        """Of every deal that was ever offered, at every state."""
+        seen, deals = 0, await _deals(case)
         for state in await case.states():
-            at_s, accounts = state.landing_s, sorted(state.market.accounts(state.view))
-            guards = [state.market.guard(deal_with(state.market, state.view, account, at_s)) for account in accounts]
-            replies = await case.reader.asked([_read(guard) for guard in guards], state.head.hash, at_s)
-            for account, guard, reply in zip(accounts, guards, replies, strict=True):
-                liquidatable = state.market.health(state.view, account, at_s).liquidatable
-                require(reply is not None, f"the guard's call for {account} reverts at block {state.head.number}")
-                same(admits(guard, reply), liquidatable, f"whether the guard of {account} lets it pass at block {state.head.number}")
-                seen[liquidatable] += 1
-        enough(min(seen), 5, "healthy and liquidatable accounts")
+            past = [deal for deal in deals if not state.market.health(state.view, deal.account, state.landing_s).liquidatable]
+            for deal, passes in await _guarded(case, state, past):
+                require(not passes, f"the guard lets pass the healthy account of {deal} at block {state.head.number}")
+                seen += 1
+        enough(seen, 5, "deals that are gone")
+
+    async def test_the_guard_lets_pass_whatever_is_offered(self, case: Case) -> None:
+        seen = 0
+        for state in await case.states():
+            for deal, passes in await _guarded(case, state, _offers(state)):
+                require(passes, f"the guard keeps {deal} from being made at block {state.head.number}")
+                seen += 1
+        enough(seen, case.deployment.blocks // 4, "deals offered")
 
     async def test_everybody_who_owes_is_among_the_accounts_once(self, case: Case) -> None:
         for state in await case.states():
@@ -70,5 +78,20 @@ class Healths:
                     require(leg.amount >= 0 and leg.price >= 0, f"a leg of {account} has amount {leg.amount} at price {leg.price}")
 
 
-def _read(guard: Guard) -> Read:
-    return Read(guard.target, guard.data)
+def _offers(state: State) -> list[Pair]:
+    market, accounts = state.market, sorted(state.market.accounts(state.view))
+    return [pair for account in accounts for pair in offered(market, state.view, account, state.landing_s)]
+
+
+async def _deals(case: Case) -> list[Pair]:
+    """All that were ever offered, each once: whatever their amounts."""
+    found = {replace(pair, amounts=()): pair for state in await case.states() for pair in _offers(state)}
+    return list(found.values())
+
+
+async def _guarded(case: Case, state: State, deals: Sequence[Pair]) -> list[tuple[Pair, bool]]:
+    """Whether the guards let them pass in the block after this state."""
+    guards = [state.market.guard(deal) for deal in deals]
+    reads = [Read(guard.target, guard.data) for guard in guards]
+    replies = await case.reader.asked(reads, state.head.hash, state.landing_s)
+    return [(deal, admits(guard, reply)) for deal, guard, reply in zip(deals, guards, replies, strict=True)]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterable
+from itertools import pairwise
 from typing import NamedTuple
 
 from keeper.book.state import Tables
@@ -61,9 +62,13 @@ class Indexing:
             what = f"log {step.log.log_index} of block {step.log.block_number} changes the filters, and reshapes denies it"
             require(step.filters == step.before or step.reshapes, what)
             grown += step.filters != step.before
+        for old, new in pairwise(await case.states()):
+            what = f"block {new.head.number} changes the filters, by its logs or by what is read after it, and reshapes denies it"
+            require(new.market.filters(new.view) == old.market.filters(old.view) or new.market.reshapes(new.changed), what)
         empty = (await case.open()).filters(Tables())
         (*_, last) = await case.states()
-        require(grown > 0 or last.market.filters(last.view) == empty, "the filters grew, but with no log")
+        told = grown > 0 or bool(last.market.reads(last.view))
+        require(told or last.market.filters(last.view) == empty, "the filters grew, but with no log, and nothing is read")
 
     async def test_a_market_writes_only_integers_and_only_to_tables_of_its_name(self, case: Case) -> None:
         for state in await case.states():

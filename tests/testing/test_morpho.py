@@ -1,0 +1,16 @@
+"""Morpho Blue on the devnet passes the suite."""
+
+from __future__ import annotations
+
+import pytest
+
+from keeper.devnet import Devnet
+from keeper.testing import AdapterSuite, Deployment
+from tests.testing.morpho import MorphoDeployment
+
+
+class TestMorphoBlue(AdapterSuite):
+    @pytest.fixture(scope="class")
+    @classmethod
+    def deployment(cls, devnet: Devnet) -> Deployment:
+        return MorphoDeployment(devnet)
