@@ -211,50 +211,6 @@ class AuctionSettings(_Table):
     """How long the program is waited for; then the one that is built in has the word."""
 
 
-class HedgeSettings(_Table):
-    """Another position of the same market that moves along with one."""
-
-    target: AddressText
-    """What is hedged."""
-    against: AddressText
-    """What is traded for it: hedges nothing else, and is not hedged itself."""
-    beta_bps: Count = 10_000
-    """How much the first moves when this moves by 1."""
-
-
-class InventorySettings(_Table):
-    """Positions that are taken over and kept for a while, on an account contract of ours."""
-
-    market: Name
-    """The name of a market of this chain."""
-    account: AddressText
-    mode: Annotated[Literal["unwind", "hold", "hedge"], one_of("unwind", "hold", "hedge")] = "unwind"
-    """"unwind" keeps nothing new, and trades away what is there."""
-    per_market: Whole = 10_000
-    """The largest position, in whole units of the quote token."""
-    in_all: Whole = 20_000
-    shock_bps: Bps = 4000
-    """Every price may go so far against us at once, and margin is left."""
-    cushion_bps: Bps = 1000
-    """Of the requirement, beyond it."""
-    deadline_blocks: Count = 3
-    hold_blocks: Count = 300
-    cost_cap_bps: Bps = 50
-    hard_cap_bps: Bps = 300
-    band_bps: Bps = 1500
-    inner_bps: Bps = 500
-    hedges: tuple[HedgeSettings, ...] = ()
-
-    @model_validator(mode="after")
-    def _consistent(self) -> Self:
-        if self.inner_bps >= self.band_bps:
-            raise refuse(f"must be less than band_bps ({self.band_bps}), was {self.inner_bps}", "inner_bps")
-        if {hedge.target for hedge in self.hedges} & {hedge.against for hedge in self.hedges}:
-            raise refuse("must not hedge with what is hedged itself", "hedges")
-        _refuse_twins("must differ in against", "hedges", [hedge.against for hedge in self.hedges])
-        return self
-
-
 def _needs_one_url(schema: dict[str, Any]) -> None:
     schema["required"].remove("rpc_url")
     schema["anyOf"] = [{"required": ["rpc_url"]}, {"required": ["rpc_url_env"]}]
@@ -293,7 +249,6 @@ class ChainSettings(_Table):
     limits: LimitSettings = LimitSettings()
     auctions: AuctionSettings = AuctionSettings()
     guard: GuardSettings = GuardSettings()
-    inventory: tuple[InventorySettings, ...] = ()
 
     @model_validator(mode="before")
     @classmethod
@@ -307,9 +262,6 @@ class ChainSettings(_Table):
             "",
             [*(market.name for market in self.markets), *(venue.name for venue in self.venues)],
         )
-        _refuse_twins("must differ in market", "inventory", [item.market for item in self.inventory])
-        if strangers := {item.market for item in self.inventory} - {market.name for market in self.markets}:
-            raise refuse(f"must name a market of this chain, was {min(strangers)!r}", "inventory")
         return self
 
 

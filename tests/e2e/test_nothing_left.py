@@ -82,9 +82,3 @@ def test_what_a_price_move_makes_due_is_gone_a_few_blocks_later(story: Story, pr
     assert protocol in {protocol_of(attempt.choice.market) for attempt in story.due}
     left = [attempt for attempt in story.left if attempt.choice.market not in story.hostile]
     assert [attempt for attempt in left if protocol_of(attempt.choice.market) == protocol] == []
-
-
-@pytest.mark.xfail(strict=True, reason="every call planned there reverts: transferFrom reverted")
-def test_also_in_markets_whose_rates_have_gone_wild(story: Story) -> None:
-    assert story.hostile & {attempt.choice.market for attempt in story.due}
-    assert [attempt for attempt in story.left if attempt.choice.market in story.hostile] == []
