@@ -103,6 +103,19 @@ async def test_one_selector_permitted_of_one_target_says_nothing_of_another(chai
         assert await chain.error(OPERATOR, account, operate(step)) == "Forbidden"
 
 
+async def test_the_words_of_one_permit_are_not_those_of_another(chain: Chain, account: Address) -> None:
+    """Be they of another target or of another selector."""
+    kinds = [(VAULT, DEPOSIT), (OTHER, DEPOSIT), (VAULT, TRANSFER)]
+    await allow(chain, account, *[Permission(target, called, ((0, n),)) for n, (target, called) in enumerate(kinds)])
+    for n, (target, called) in enumerate(kinds):
+        for word in range(len(kinds)):
+            data = operate(Step(target, called + encode(["uint256"], [word])))
+            if word == n:
+                assert await chain.call(OPERATOR, account, data) == b""
+            else:
+                assert await chain.error(OPERATOR, account, data) == "Forbidden"
+
+
 async def test_what_a_permitted_target_passes_on_is_not_done_in_our_name(chain: Chain, account: Address, token: Address) -> None:
     """A proxy, or one that makes any call it is asked to."""
     await fund(chain, token, account, 77)
