@@ -25,10 +25,13 @@ class Artifact:
     source_sha256: str
 
 
+NAMES = ("executor", "account")
+
+
 @cache
-def load() -> Artifact:
-    """The executor."""
-    raw = json.loads(files(__package__).joinpath("executor.json").read_bytes())
+def load(name: str = "executor") -> Artifact:
+    """One of `NAMES`."""
+    raw = json.loads(files(__package__).joinpath(f"{name}.json").read_bytes())
     return Artifact(
         abi=tuple(raw["abi"]),
         bytecode=bytes.fromhex(raw["bytecode"][2:]),

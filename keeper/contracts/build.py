@@ -1,4 +1,4 @@
-"""Compiles `executor.vy` into `executor.json` (a development tool: the only module that needs vyper).
+"""Compiles each contract `NAME.vy` into `NAME.json` (a development tool: the only module that needs vyper).
 
 The output depends on the source and the compiler version alone: no path, no date, no metadata hash.
 """
@@ -9,30 +9,39 @@ import hashlib
 import json
 from pathlib import Path
 
-SOURCE = Path(__file__).with_name("executor.vy")
-ARTIFACT = Path(__file__).with_name("executor.json")
+from keeper.contracts import NAMES
+
 SETTINGS = {"evm_version": "cancun", "optimize": "gas"}
 
 
-def render() -> str:
+def source(name: str) -> Path:
+    return Path(__file__).with_name(f"{name}.vy")
+
+
+def artifact(name: str) -> Path:
+    return Path(__file__).with_name(f"{name}.json")
+
+
+def render(name: str) -> str:
     """The artifact's text, as it must stand in the file."""
     import vyper
     from vyper.compiler import compile_code
     from vyper.compiler.settings import OptimizationLevel, Settings
 
-    source = SOURCE.read_bytes()
+    text = source(name).read_bytes()
     settings = Settings(evm_version=SETTINGS["evm_version"], optimize=OptimizationLevel.from_string(SETTINGS["optimize"]))
-    out = compile_code(source.decode(), output_formats=["abi", "bytecode", "layout"], settings=settings, no_bytecode_metadata=True)
-    artifact = {
+    out = compile_code(text.decode(), output_formats=["abi", "bytecode", "layout"], settings=settings, no_bytecode_metadata=True)
+    content = {
         "compiler": {"name": "vyper", "version": vyper.__version__, **SETTINGS},
-        "source_sha256": hashlib.sha256(source).hexdigest(),
+        "source_sha256": hashlib.sha256(text).hexdigest(),
         "operators_slot": out["layout"]["storage_layout"]["operators"]["slot"],
         "bytecode": out["bytecode"],
         "abi": out["abi"],
     }
-    return json.dumps(artifact, indent=1) + "\n"
+    return json.dumps(content, indent=1) + "\n"
 
 
 if __name__ == "__main__":
-    ARTIFACT.write_text(render())
-    print(f"wrote {ARTIFACT.name}")
+    for name in NAMES:
+        artifact(name).write_text(render(name))
+        print(f"wrote {artifact(name).name}")

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from keeper.execution.account import wrapped
 from keeper.execution.executor import encode_execute
 from keeper.planning.predict import Predictor
 from keeper.ports import CallbackMarket, Market
-from keeper.types import Action, Address, Callback, FundingKind, Prediction, Step
+from keeper.types import Action, Address, Callback, Fill, FundingKind, Prediction, Step
 
 MIN_PROFIT_BPS = 9_900
 """On-chain floor as a share of the predicted profit: interest until the block it lands in may move it a little, a sandwich may not."""
@@ -33,7 +34,7 @@ def calldata(prediction: Prediction, predictor: Predictor, executor: Address) ->
 def _actions(prediction: Prediction, predictor: Predictor, market: Market, executor: Address) -> tuple[Action, ...]:
     """Whoever pays first carries the rest in his callback."""
     funding, hops = prediction.plan.funding, prediction.hops
-    deal, sales = market.encode(prediction.fill, executor), tuple(predictor.router.encode(hop, executor) for hop in hops)
+    deal, sales = _deal(prediction.fill, market, executor), tuple(predictor.router.encode(hop, executor) for hop in hops)
     if funding.kind is FundingKind.FLASH_SWAP:
         head, inner = predictor.router.encode_flash(hops[-1], executor), (*deal, *sales[:-1])
         return (Step(funding.source, head, callback=Callback.PUSH, owed=hops[-1].token_in, inner=inner),)
@@ -44,3 +45,11 @@ def _actions(prediction: Prediction, predictor: Predictor, market: Market, execu
         head = market.callback(prediction.fill, executor)
         return (Step(funding.source, head, callback=Callback.PULL, owed=funding.token, inner=sales),)
     return (*deal, *sales)
+
+
+def _deal(fill: Fill, market: Market, executor: Address) -> tuple[Action, ...]:
+    """By the executor itself, or by the account of ours that keeps what comes of it."""
+    if not fill.by:
+        return market.encode(fill, executor)
+    account = Address(fill.by)
+    return (wrapped(account, market.encode(fill, account)),)

@@ -7,13 +7,13 @@ The layouts are tested against eth_abi.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from functools import lru_cache
 from typing import NamedTuple
 
 from eth_hash.auto import keccak
 
+from keeper.chain.codec import selector, word
 from keeper.contracts import load
-from keeper.errors import Skip
+from keeper.execution.words import address, addresses, listed, padded, require, signed, sized
 from keeper.types import ZERO_ADDRESS, Action, Address, Callback, Guard, Hash, Log, Read, Step
 
 MAX_STEPS = 16
@@ -40,32 +40,28 @@ EXECUTE_TYPES = ("(address,bytes,uint256,uint256,uint256)", "bytes", "address", 
 BATCH_TYPES = ("(uint256,bytes)[]", "uint256")
 
 
-def _selector(signature: str) -> bytes:
-    return keccak(signature.encode())[:4]
-
-
 def topic(signature: str) -> str:
     return "0x" + keccak(signature.encode()).hex()
 
 
-EXECUTE = _selector(f"execute({','.join(EXECUTE_TYPES)})")
-EXECUTE_BATCH = _selector(f"execute_batch({','.join(BATCH_TYPES)})")
+EXECUTE = selector(f"execute({','.join(EXECUTE_TYPES)})")
+EXECUTE_BATCH = selector(f"execute_batch({','.join(BATCH_TYPES)})")
 SETTLED = topic("Settled(address,uint256)")
 MEMBER_FAILED = topic("MemberFailed(uint256,bytes)")
 TRANSFER = topic("Transfer(address,address,uint256)")
 
-_ADD_OPERATOR = _selector("add_operator(address)")
-_REVOKE_OPERATOR = _selector("revoke_operator(address)")
-_SWEEP = _selector("sweep(address)")
-_OPERATORS = _selector("operators(address)")
-_OWNER = _selector("owner()")
-_BENEFICIARY = _selector("beneficiary()")
+_ADD_OPERATOR = selector("add_operator(address)")
+_REVOKE_OPERATOR = selector("revoke_operator(address)")
+_SWEEP = selector("sweep(address)")
+_OPERATORS = selector("operators(address)")
+_OWNER = selector("owner()")
+_BENEFICIARY = selector("beneficiary()")
 
-_PLAIN_ERRORS = ("Healthy", "Unauthorized", "UnexpectedCallback", "NoCallback", "TransferFailed")
-_ERRORS = {_selector(f"{name}()"): name for name in _PLAIN_ERRORS}
-_NUMBERED_ERRORS = {_selector(f"{name}(uint256)"): name for name in ("Unprofitable", "CheckFailed", "TooFew")}
-_REASON = _selector("Error(string)")
-_PANIC = _selector("Panic(uint256)")
+_PLAIN_ERRORS = ("Healthy", "Unauthorized", "UnexpectedCallback", "NoCallback", "TransferFailed", "Forbidden")
+_ERRORS = {selector(f"{name}()"): name for name in _PLAIN_ERRORS}
+_NUMBERED_ERRORS = {selector(f"{name}(uint256)"): name for name in ("Unprofitable", "CheckFailed", "TooFew", "LimitPassed")}
+_REASON = selector("Error(string)")
+_PANIC = selector("Panic(uint256)")
 _PANICS = {0x01: "assertion", 0x11: "overflow", 0x12: "division by zero", 0x31: "empty array", 0x32: "index out of range"}
 
 
@@ -83,21 +79,21 @@ def encode_execute(guard: Guard, actions: Sequence[Action], profit_token: Addres
     """Calldata of `execute`. A guard whose target is the zero address guards nothing. Raises Skip("unencodable") beyond the contract's
     bounds."""
     _check_question("guard", guard)
-    _require(len(tokens) <= MAX_TOKENS, f"{len(tokens)} tokens to forward, at most {MAX_TOKENS}")
-    parts = (_guard(guard), _bytes(encode_steps(actions)), _addresses(tokens))
+    require(len(tokens) <= MAX_TOKENS, f"{len(tokens)} tokens to forward, at most {MAX_TOKENS}")
+    parts = (_guard(guard), sized(encode_steps(actions)), addresses(tokens))
     head_size = 5 * 32
     offsets = (head_size, head_size + len(parts[0]), head_size + len(parts[0]) + len(parts[1]))
-    head = (_word(offsets[0]), _word(offsets[1]), _address(profit_token), _word(min_profit), _word(offsets[2]))
+    head = (word(offsets[0]), word(offsets[1]), address(profit_token), word(min_profit), word(offsets[2]))
     return b"".join((EXECUTE, *head, *parts))
 
 
 def encode_batch(members: Sequence[Member], least: int) -> bytes:
     """Calldata of `execute_batch`: at least so many must succeed. Raises Skip("unencodable") beyond the contract's bounds."""
-    _require(len(members) <= MAX_MEMBERS, f"{len(members)} members of a batch, at most {MAX_MEMBERS}")
+    require(len(members) <= MAX_MEMBERS, f"{len(members)} members of a batch, at most {MAX_MEMBERS}")
     for number, member in enumerate(members):
-        _require(len(member.call) <= MAX_CALL, f"member {number} has {len(member.call)} bytes of calldata, at most {MAX_CALL}")
-    parts = [_word(member.gas) + _word(64) + _bytes(member.call) for member in members]
-    return b"".join((EXECUTE_BATCH, _word(64), _word(least), _list(parts)))
+        require(len(member.call) <= MAX_CALL, f"member {number} has {len(member.call)} bytes of calldata, at most {MAX_CALL}")
+    parts = [word(member.gas) + word(64) + sized(member.call) for member in members]
+    return b"".join((EXECUTE_BATCH, word(64), word(least), listed(parts)))
 
 
 def batch_gas(members: Sequence[Member]) -> int:
@@ -110,38 +106,38 @@ def batch_gas(members: Sequence[Member]) -> int:
 
 def encode_steps(actions: Sequence[Action]) -> bytes:
     """The packed list that the contract describes, padded to whole words. Raises Skip("unencodable") beyond the contract's bounds."""
-    _require(len(actions) <= MAX_STEPS, f"{len(actions)} steps, at most {MAX_STEPS}")
+    require(len(actions) <= MAX_STEPS, f"{len(actions)} steps, at most {MAX_STEPS}")
     packed = b"".join([_check(n, action) if isinstance(action, Guard) else _step(n, action) for n, action in enumerate(actions)])
-    _require(len(packed) <= MAX_STEPS_SIZE, f"steps of {len(packed)} bytes, at most {MAX_STEPS_SIZE}")
-    return _padded(packed)
+    require(len(packed) <= MAX_STEPS_SIZE, f"steps of {len(packed)} bytes, at most {MAX_STEPS_SIZE}")
+    return padded(packed)
 
 
 def deploy_data(owner: Address, beneficiary: Address, operators: Sequence[Address]) -> bytes:
     """Creation code with its arguments. An eth_call of it without `to` returns the runtime code, immutables filled in."""
-    _require(len(operators) <= MAX_OPERATORS, f"{len(operators)} operators, at most {MAX_OPERATORS} at deployment")
-    return b"".join((load().bytecode, _address(owner), _address(beneficiary), _word(96), _addresses(operators)))
+    require(len(operators) <= MAX_OPERATORS, f"{len(operators)} operators, at most {MAX_OPERATORS} at deployment")
+    return b"".join((load().bytecode, address(owner), address(beneficiary), word(96), addresses(operators)))
 
 
 def add_operator_data(operator: Address) -> bytes:
-    return _ADD_OPERATOR + _address(operator)
+    return _ADD_OPERATOR + address(operator)
 
 
 def revoke_operator_data(operator: Address) -> bytes:
-    return _REVOKE_OPERATOR + _address(operator)
+    return _REVOKE_OPERATOR + address(operator)
 
 
 def sweep_data(token: Address) -> bytes:
     """The owner's call that sends a stray balance to the beneficiary; the zero address means ETH."""
-    return _SWEEP + _address(token)
+    return _SWEEP + address(token)
 
 
 def operator_slot(operator: Address) -> Hash:
     """The storage slot that holds 1 for an operator: what a state override sets to act as one without a deployment."""
-    return Hash("0x" + keccak(_word(load().operators_slot) + _address(operator)).hex())
+    return Hash("0x" + keccak(word(load().operators_slot) + address(operator)).hex())
 
 
 def is_operator(executor: Address, operator: Address) -> Read:
-    return Read(executor, _OPERATORS + _address(operator))
+    return Read(executor, _OPERATORS + address(operator))
 
 
 def owner(executor: Address) -> Read:
@@ -156,7 +152,7 @@ def beneficiary(executor: Address) -> Read:
 
 
 def decode_error(data: bytes) -> str | None:
-    """The executor's own errors and Solidity's two standard ones as text; None for anything else (a protocol's own, or nothing)."""
+    """Our contracts' own errors and Solidity's two standard ones as text; None for anything else (a protocol's own, or nothing)."""
     selector, body = data[:4], data[4:]
     if selector in _ERRORS and not body:
         return _ERRORS[selector]
@@ -218,71 +214,32 @@ def _settled(log: Log) -> tuple[Address, int]:
 
 
 def _check_question(name: str, guard: Guard) -> None:
-    _require(len(guard.data) <= MAX_QUESTION, f"{name} has {len(guard.data)} bytes of data, at most {MAX_QUESTION}")
-    _require(0 <= guard.word <= MAX_WORD, f"{name} reads word {guard.word}, at most {MAX_WORD}")
-    _require(guard.least <= guard.below, f"{name} asks for at least {guard.least} and below {guard.below}")
+    require(len(guard.data) <= MAX_QUESTION, f"{name} has {len(guard.data)} bytes of data, at most {MAX_QUESTION}")
+    require(0 <= guard.word <= MAX_WORD, f"{name} reads word {guard.word}, at most {MAX_WORD}")
+    require(guard.least <= guard.below, f"{name} asks for at least {guard.least} and below {guard.below}")
 
 
 def _check_step(name: str, step: Step) -> None:
     if step.amount_token != ZERO_ADDRESS:
         size = len(step.data)
-        _require(size <= MAX_PATCHED, f"{name} patches {size} bytes of data, at most {MAX_PATCHED}")
+        require(size <= MAX_PATCHED, f"{name} patches {size} bytes of data, at most {MAX_PATCHED}")
         fits = 0 <= step.amount_offset <= size - 32
-        _require(fits, f"{name} patches 32 bytes at {step.amount_offset}, beyond its {size} bytes of data")
+        require(fits, f"{name} patches 32 bytes at {step.amount_offset}, beyond its {size} bytes of data")
     if step.callback is Callback.NONE:
-        _require(not step.inner, f"{name} has inner steps, but no callback to run them")
+        require(not step.inner, f"{name} has inner steps, but no callback to run them")
     else:
-        _require(step.amount_token in {ZERO_ADDRESS, step.owed}, f"{name} patches in one token and owes another")
-
-
-def _require(condition: bool, message: str) -> None:
-    if not condition:
-        raise Skip("unencodable", message)
-
-
-def _word(value: int) -> bytes:
-    return value.to_bytes(32)
-
-
-def _signed(value: int) -> bytes:
-    return (value % 2**256).to_bytes(32)
-
-
-@lru_cache(maxsize=1 << 12)
-def _address(address: Address) -> bytes:
-    return bytes(12) + bytes.fromhex(address[2:])
-
-
-def _bytes(data: bytes) -> bytes:
-    return _word(len(data)) + _padded(data)
-
-
-def _padded(data: bytes) -> bytes:
-    return data + bytes(-len(data) % 32)
-
-
-def _addresses(addresses: Sequence[Address]) -> bytes:
-    return _word(len(addresses)) + b"".join(map(_address, addresses))
-
-
-def _list(items: Sequence[bytes]) -> bytes:
-    """Of dynamic items: their number, where each begins, the items."""
-    begins, at = [], 32 * len(items)
-    for item in items:
-        begins.append(_word(at))
-        at += len(item)
-    return b"".join((_word(len(items)), *begins, *items))
+        require(step.amount_token in {ZERO_ADDRESS, step.owed}, f"{name} patches in one token and owes another")
 
 
 def _guard(guard: Guard) -> bytes:
-    bounds = _signed(guard.least), _signed(guard.below)
-    return b"".join((_address(guard.target), _word(160), _word(32 * guard.word), *bounds, _bytes(guard.data)))
+    bounds = signed(guard.least), signed(guard.below)
+    return b"".join((address(guard.target), word(160), word(32 * guard.word), *bounds, sized(guard.data)))
 
 
 def _check(number: int, guard: Guard) -> bytes:
     _check_question(f"step {number}", guard)
-    data = _signed(guard.below) + guard.data
-    return _head(CHECK, 32 * guard.word, 0, len(data), guard.target) + _signed(guard.least) + data
+    data = signed(guard.below) + guard.data
+    return _head(CHECK, 32 * guard.word, 0, len(data), guard.target) + signed(guard.least) + data
 
 
 def _step(number: int, step: Step) -> bytes:
@@ -290,15 +247,15 @@ def _step(number: int, step: Step) -> bytes:
     patched = step.amount_token != ZERO_ADDRESS
     flags = OPTIONAL * step.optional | PATCHED * patched | CALLBACKS[step.callback]
     if step.callback is Callback.NONE:
-        return _head(flags, step.amount_offset, 0, len(step.data), step.target) + _address(step.amount_token) + step.data
+        return _head(flags, step.amount_offset, 0, len(step.data), step.target) + address(step.amount_token) + step.data
     inner = encode_steps(step.inner)
-    data = step.data + _word(len(inner)) + inner
-    return _head(flags, step.amount_offset, len(inner), len(data), step.target) + _address(step.owed) + data
+    data = step.data + word(len(inner)) + inner
+    return _head(flags, step.amount_offset, len(inner), len(data), step.target) + address(step.owed) + data
 
 
 def _head(flags: int, place: int, inner_size: int, size: int, target: Address) -> bytes:
     numbers = (flags.to_bytes(1), place.to_bytes(2), inner_size.to_bytes(2), size.to_bytes(2))
-    return b"".join((*numbers, bytes(5), _address(target)[12:]))
+    return b"".join((*numbers, bytes(5), address(target)[12:]))
 
 
 def _reason(body: bytes) -> str | None:

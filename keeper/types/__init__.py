@@ -5,7 +5,7 @@ Units are in the names: `_wei`, `_wad`, `_s` (unix seconds), `_block`. Token amo
 
 from keeper.types.base import ZERO_ADDRESS, Address, Cell, Factor, Hash, Key, Write
 from keeper.types.chain import Audit, Block, ChainUpdate, Head, Landing, Log, LogFilter, Read
-from keeper.types.execution import Action, Bid, Callback, Guard, Job, Outcome, SendResult, Sent, Simulation, Step, Verdict
+from keeper.types.execution import Action, Bid, Callback, Guard, Job, Outcome, Permission, SendResult, Sent, Simulation, Step, Verdict
 from keeper.types.holding import Entry, Holding, Standing, Traded
 from keeper.types.planning import (
     CLOSE,
@@ -66,6 +66,7 @@ __all__ = [
     "LogFilter",
     "Outcome",
     "Pair",
+    "Permission",
     "Plan",
     "PoolKey",
     "PoolPrice",

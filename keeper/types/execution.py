@@ -49,6 +49,17 @@ class Step:
     inner: tuple[Step | Guard, ...] = ()
 
 
+@dataclass(frozen=True, slots=True)
+class Permission:
+    """Calls that an account contract of ours may make: of `target`, those with this `selector` (4 bytes) whose arguments have these values
+    at these places (words, ascending). `owed`: the token that the target may ask for in a callback; zero: it may not."""
+
+    target: Address
+    selector: bytes
+    pinned: tuple[tuple[int, int], ...] = ()
+    owed: Address = ZERO_ADDRESS
+
+
 Action = Step | Guard
 """What the executor does on its way."""
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from keeper.devnet import Devnet
+from keeper.execution import account as account_codec
 from keeper.execution.executor import deploy_data
 from keeper.types import Address
 from tests.contracts.chain import BENEFICIARY, OPERATOR, OWNER, Chain, compiled
@@ -18,6 +19,12 @@ def chain(net: Devnet) -> Chain:
 @pytest.fixture
 async def executor(chain: Chain) -> Address:
     return await chain.deploy(deploy_data(OWNER, BENEFICIARY, [OPERATOR]))
+
+
+@pytest.fixture
+async def account(chain: Chain, executor: Address) -> Address:
+    """It permits nothing and has no limits."""
+    return await chain.deploy(account_codec.deploy_data(OWNER, BENEFICIARY, [OPERATOR, executor]))
 
 
 @pytest.fixture

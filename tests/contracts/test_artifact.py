@@ -6,8 +6,10 @@ import hashlib
 import subprocess
 import sys
 
-from keeper.contracts import load
-from keeper.contracts.build import ARTIFACT, SOURCE, render
+import pytest
+
+from keeper.contracts import NAMES, load
+from keeper.contracts.build import artifact, render, source
 
 WITHOUT_VYPER = """
 import sys
@@ -17,18 +19,24 @@ print(len(deploy_data("0x" + "11" * 20, "0x" + "22" * 20, [])))
 """
 
 
-def test_the_source_reproduces_the_artifact_byte_for_byte() -> None:
-    assert render() == ARTIFACT.read_text()
+EACH = pytest.mark.parametrize("name", NAMES)
 
 
-def test_the_artifact_names_its_source_and_compiler() -> None:
-    artifact = load()
-    assert artifact.source_sha256 == hashlib.sha256(SOURCE.read_bytes()).hexdigest()
-    assert artifact.compiler == {"name": "vyper", "version": "0.4.3", "evm_version": "cancun", "optimize": "gas"}
+@EACH
+def test_the_source_reproduces_the_artifact_byte_for_byte(name: str) -> None:
+    assert render(name) == artifact(name).read_text()
 
 
-def test_the_runtime_code_fits_the_size_limit_of_contracts() -> None:
-    assert len(load().bytecode) < 24_576
+@EACH
+def test_the_artifact_names_its_source_and_compiler(name: str) -> None:
+    made = load(name)
+    assert made.source_sha256 == hashlib.sha256(source(name).read_bytes()).hexdigest()
+    assert made.compiler == {"name": "vyper", "version": "0.4.3", "evm_version": "cancun", "optimize": "gas"}
+
+
+@EACH
+def test_the_runtime_code_fits_the_size_limit_of_contracts(name: str) -> None:
+    assert len(load(name).bytecode) < 24_576
 
 
 def test_loading_needs_no_compiler() -> None:
