@@ -56,9 +56,10 @@ class Prices:
         await self._send(PERP_ARBITRAGEUR, trades)
 
     async def arbitrage(self) -> None:
-        """Where one block's trades were not enough: a step further towards the prices as they are."""
+        """Where one block's trades were not enough: a step further towards the prices as they are, behind whoever bids for the block."""
         head = await self._net.request("eth_getBlockByNumber", "latest", False)
-        await self._send(PERP_ARBITRAGEUR, await self._trades(await self.read("pending"), int(head["timestamp"], 16)))
+        trades = await self._trades(await self.read("pending"), int(head["timestamp"], 16))
+        await self._send(PERP_ARBITRAGEUR, [trade | {"maxPriorityFeePerGas": "0x0"} for trade in trades])
 
     async def answer(self, prices: Mapping[str, int]) -> None:
         """See Devnet.set_answers."""
