@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Mapping, Sequence
 from contextlib import aclosing, asynccontextmanager
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Any
@@ -29,8 +29,9 @@ from keeper.chain.reader import NodeReader
 from keeper.chain.rpc import Rpc, RpcError
 from keeper.chain.ws import WsHeads
 from keeper.config import Settings
-from keeper.config.settings import ChainSettings, GuardSettings, MarketSettings, VenueSettings
+from keeper.config.settings import ChainSettings, MarketSettings, VenueSettings
 from keeper.errors import ConfigError, Transient
+from keeper.inventory.inventory import Inventory
 from keeper.ledger.onlooker import recall
 from keeper.options import OptionError, Options
 from keeper.planning.patience import Patience
@@ -42,8 +43,8 @@ from keeper.ports import Adapter, ColumnView, FlashLender, LogSource, Market, Re
 from keeper.recording.record import Deck, TapedReader, TapedStore
 from keeper.risk.guard import PriceGuard, Prices
 from keeper.risk.references import References
-from keeper.risk.sanity import Policy, Rules
 from keeper.risk.watch import Watch
+from keeper.terms import house, keeps_nothing, policy
 from keeper.types import Address, ChainUpdate, Head, Landing, LogFilter
 
 ANSWER_UPDATED = topic("AnswerUpdated(int256,uint256,uint256)")
@@ -51,6 +52,7 @@ STALL_BLOCKS = 5
 MEET_TIMEOUT_S = 3.0
 CATCH_UP_S = 60.0
 REORG_BLOCKS = 256
+ACCOUNTS = "accounts"
 
 
 @dataclass(frozen=True)
@@ -69,6 +71,7 @@ class ChainState:
     prewarmer: Prewarmer
     rivals: Rivals
     patience: Patience
+    inventory: Inventory
 
     @property
     def head(self) -> Head:
@@ -192,6 +195,7 @@ async def open_state(
     chain: ChainSettings, reader: ResumeReader, store: ResumeStore, progress: Progress, rivals: Rivals | None = None
 ) -> ChainState:
     """Discovery, then the book from what is stored and what the chain adds. `rivals`: how long others wait, as far as it is known."""
+    chain = _with_accounts(chain)
     markets: list[Market] = [await _open("keeper.adapters", item, reader, chain) for item in chain.markets]
     venues: list[Venue] = [await _open("keeper.venues", item, reader, chain) for item in chain.venues]
     guard = PriceGuard(policy(chain.guard), [venue for venue in venues if isinstance(venue, Witness)], chain.native_token, markets)
@@ -205,6 +209,8 @@ async def open_state(
     rivals = rivals or Rivals()
     patience = Patience(predictor, rivals, chain.block_time_s)
     planner = Planner(predictor, chain.bidding.min_priority_fee_wei, chain.limits.max_plans_per_block, guard, patience)
+    houses = [house(item, predictor.markets[item.market], chain) for item in chain.inventory]
+    inventory = planner.inventory = predictor.custody = Inventory(predictor, houses, chain.block_time_s)
     return ChainState(
         chain,
         tuple(markets),
@@ -218,15 +224,15 @@ async def open_state(
         Prewarmer(planner, markets),
         rivals,
         patience,
+        inventory,
     )
 
 
-def policy(guard: GuardSettings) -> Policy:
-    """The config's words as the guard's rules: a token's exceptions stand on what holds for all."""
-    names = [field.name for field in fields(Rules)]
-    shared = guard.model_dump(include=set(names))
-    tokens = {item.token: Rules(**(shared | item.model_dump(include=set(names), exclude_none=True))) for item in guard.tokens}
-    return Policy(Rules(**shared), tokens, guard.anchors, guard.twap_window_s, guard.min_depth)
+def _with_accounts(chain: ChainSettings) -> ChainSettings:
+    """A market is told which accounts there are ours: what lies in their wallets no event of its own says."""
+    ours = {item.market: item.account for item in chain.inventory}
+    told = [m.model_copy(update={"options": {**m.options, ACCOUNTS: [ours[m.name]]}}) if m.name in ours else m for m in chain.markets]
+    return chain.model_copy(update={"markets": tuple(told)})
 
 
 async def _open(group: str, item: MarketSettings | VenueSettings, reader: Reader, chain: ChainSettings) -> Any:
@@ -238,6 +244,8 @@ async def _open(group: str, item: MarketSettings | VenueSettings, reader: Reader
     try:
         return await adapter.open(reader, item.name, item.address, _first_block(item, chain), Options(item.options))
     except OptionError as error:
+        if error.option == ACCOUNTS and item.name in {house.market for house in chain.inventory}:
+            raise ConfigError(keeps_nothing(chain, item.name)) from None
         raise ConfigError(f"chains.{chain.name}.{item.name}.options.{error.option}: {error}: correct it in the config") from None
     except ConfigError as error:
         raise ConfigError(f"chains.{chain.name}.{item.name}.address: {error}: correct it in the config") from None

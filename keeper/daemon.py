@@ -32,7 +32,7 @@ from keeper.execution.calls import calldata
 from keeper.execution.counsel import Counsel, counsel
 from keeper.execution.desk import Desk, DeskLimits
 from keeper.execution.engine import Doubt, Limits, TxEngine
-from keeper.execution.hand import Hand, open_hand, require_funds
+from keeper.execution.hand import Hand, open_accounts, open_hand, require_funds
 from keeper.execution.outbox import Outbox
 from keeper.execution.receipts import NodeReceipts
 from keeper.execution.signer import decode
@@ -137,7 +137,7 @@ async def open_pipeline(
         chain = await stack.enter_async_context(open_chain(settings, named, listeners.progress, owned=True, deck=recorder))
         database = await Database.open(ledger_path(settings, named), named.chain_id, LEDGER_FILE)
         stack.push_async_callback(database.close)
-        hand = await open_hand(named, chain.rpc, chain.reader, live)
+        hand = await open_accounts(named, chain.reader, await open_hand(named, chain.rpc, chain.reader, live), live)
         if live:
             await require_funds(named, chain.rpc, hand.signer.address)
         if recorder:

@@ -40,6 +40,7 @@ name = "lend"
 adapter = "aave-v3"
 address = "{PROVIDER}"
 """
+HOUSE = f'[[chains.inventory]]\nmarket = "lend"\naccount = "{FACTORY}"\n'
 SIGNER = '[chains.signer]\nkey_env = "KEEPER_KEY"\n'
 
 
@@ -69,7 +70,7 @@ def test_the_example_loads_and_shows_the_defaults() -> None:
 def test_every_commented_line_of_the_example_is_a_valid_setting(tmp_path: Path) -> None:
     lines = (CONFIG / "keeper.example.toml").read_text().splitlines()
     settings = [line.removeprefix("# ") if line.startswith("# ") and (" = " in line or line.startswith("# [")) else line for line in lines]
-    text = "\n".join(settings).replace('"0x…"', f'"{FACTORY}"')
+    text = "\n".join(settings).replace('"0x…"', f'"{FACTORY}"').replace('market = "perp"', 'market = "aave-v3"')
     either_or = ("rpc_url =", "ws_url =", "key_file =", "key_env =")
     text = "\n".join(line for line in text.splitlines() if not line.startswith(either_or))
     chain = read(tmp_path, text, ETHEREUM_RPC_URL=API_URL, ETHEREUM_WS_URL="wss://node.example").chains[0]
@@ -242,6 +243,15 @@ def test_a_bad_value_names_file_key_expectation_and_value(tmp_path: Path, old: s
         ),
         ('[chains.auctions]\nmodel = "unclosed \'"', "chains.0.auctions.model must be a program and its arguments"),
         ("[chains.auctions]\nanswer_ms = 0", "chains.0.auctions.answer_ms must be an integer of 1 or more, was 0"),
+        (HOUSE + "inner_bps = 1500", "chains.0.inventory.0.inner_bps must be less than band_bps (1500), was 1500"),
+        (HOUSE + 'mode = "hedge"', 'chains.0.inventory.0.hedges must say what is held against what in mode "hedge"'),
+        (HOUSE + 'mode = "keep"', "chains.0.inventory.0.mode must be"),
+        (HOUSE.replace("lend", "else"), "chains.0.inventory must name a market of this chain, was 'else'"),
+        (HOUSE + HOUSE, "chains.0.inventory must differ in market, was given 'lend' more than once"),
+        (
+            f'{HOUSE}hedges = [{{ target = "{FACTORY}", against = "{FACTORY}" }}]',
+            "chains.0.inventory.0.hedges must not hedge with what is hedged itself",
+        ),
         ("[chains.limits]\nmax_in_flight = 0", "chains.0.limits.max_in_flight must be an integer of 1 or more, was 0"),
         ("[chains.signer]", "chains.0.signer must give exactly one of keystore, key_file and key_env, was given none"),
         ('[chains.signer]\nkey_file = "k"\nkey_env = "K"', "exactly one of keystore, key_file and key_env, was given key_file and key_env"),

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from keeper.app import policy
+from keeper.terms import policy
 from keeper.config import load, show
-from keeper.config.settings import GuardSettings
+from keeper.config.guard import GuardSettings
 from keeper.risk.sanity import Check, Policy, Rules, Ruling
 from tests.test_config import FACTORY, MINIMAL, PROVIDER, WRAPPED, read, refusal
 

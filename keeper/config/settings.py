@@ -5,48 +5,41 @@ Validation needs a context: `{"base": folder of the file, "env": environment, "p
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, PrivateAttr, ValidationInfo, field_validator, model_validator
+from pydantic import ConfigDict, Field, PrivateAttr, ValidationInfo, model_validator
 
+from keeper.config.base import Table, refuse_twins
 from keeper.config.fields import (
     AT_LEAST_ONE,
-    Addresses,
     AddressText,
     Bps,
     Command,
     Count,
     FilePath,
-    Flag,
     HttpUrl,
     Name,
     Port,
     Variable,
     Wei,
     Whole,
-    Window,
     WsUrl,
     one_of,
     plugin,
     refuse,
     refuse_all,
 )
+from keeper.config.guard import GuardSettings
+from keeper.config.inventory import InventorySettings
 from keeper.secret import Secret
 
 Mode = Annotated[Literal["dry-run", "live"], one_of("dry-run", "live")]
-Ruling = Annotated[Literal["trade", "alert", "hold"], one_of("trade", "alert", "hold")]
 LogLevel = Annotated[Literal["debug", "info", "warning", "error"], one_of("debug", "info", "warning", "error")]
 LogFormat = Annotated[Literal["console", "json"], one_of("console", "json")]
 
 
-class _Table(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True, use_attribute_docstrings=True)
-
-
-class MarketSettings(_Table):
+class MarketSettings(Table):
     """A deployment of a protocol whose accounts are watched."""
 
     name: Name
@@ -56,11 +49,11 @@ class MarketSettings(_Table):
     """The contract discovery starts from (see the adapter)."""
     first_block: Whole | None = None
     """Block of the first event; found by discovery when absent."""
-    options: dict[str, Any] = {}
+    options: dict[str, Any] = Field(default_factory=dict)
     """What else the adapter wants to know (see the adapter)."""
 
 
-class VenueSettings(_Table):
+class VenueSettings(Table):
     """Where seized collateral is sold."""
 
     name: Name
@@ -70,11 +63,11 @@ class VenueSettings(_Table):
     """The contract discovery starts from (see the venue)."""
     first_block: Whole | None = None
     """Block of the first event; found by discovery when absent."""
-    options: dict[str, Any] = {}
+    options: dict[str, Any] = Field(default_factory=dict)
     """What else the venue wants to know (see the venue)."""
 
 
-class ExecutorSettings(_Table):
+class ExecutorSettings(Table):
     """Our contract. Live needs its address; `owner` and `beneficiary` are used by `keeper deploy` and by dry-run."""
 
     address: AddressText | None = None
@@ -84,7 +77,7 @@ class ExecutorSettings(_Table):
     """Where every profit goes."""
 
 
-class SignerSettings(_Table):
+class SignerSettings(Table):
     """Where the operator's private key is. Exactly one of `keystore`, `key_file` and `key_env`."""
 
     keystore: FilePath | None = None
@@ -114,7 +107,7 @@ class SignerSettings(_Table):
         return [name for name in names if getattr(self, name) is not None]
 
 
-class BiddingSettings(_Table):
+class BiddingSettings(Table):
     """What a liquidation may pay for its place in the block."""
 
     profit_share_bps: Bps = 3000
@@ -140,58 +133,7 @@ class BiddingSettings(_Table):
         return self
 
 
-class GuardTokenSettings(_Table):
-    """One token's exceptions from the guard's settings; what is absent is as for all tokens."""
-
-    token: AddressText
-    stale: Ruling | None = None
-    clamp: Ruling | None = None
-    jump: Ruling | None = None
-    apart: Ruling | None = None
-    disagree: Ruling | None = None
-    heartbeat_s: Count | None = None
-    max_jump_bps: Whole | None = None
-    max_apart_bps: Whole | None = None
-    max_disagree_bps: Whole | None = None
-    spot_confirms: Flag | None = None
-    second: AddressText | None = None
-    """A second source: an AggregatorV3 in the market's currency, read at every head."""
-
-
-class GuardSettings(_Table):
-    """When a price is doubted, and what is done about it: trade, alert or hold."""
-
-    stale: Ruling = "alert"
-    """The aggregator has been silent for longer than `heartbeat_s`."""
-    clamp: Ruling = "hold"
-    """The aggregator's answer is at its least or most."""
-    jump: Ruling = "hold"
-    """One update moved the price by more than `max_jump_bps`, and the pools did not follow."""
-    apart: Ruling = "hold"
-    """The price is more than `max_apart_bps` from what deep pools trade at."""
-    disagree: Ruling = "hold"
-    """The price is more than `max_disagree_bps` from the token's second source."""
-    heartbeat_s: Count = 90_000
-    max_jump_bps: Whole = 2000
-    max_apart_bps: Whole = 1000
-    max_disagree_bps: Whole = 500
-    spot_confirms: Flag = True
-    """In a crash the pools' mean lags: a price between it and where the pools stand now is not apart, and no jump. false: only the mean."""
-    twap_window_s: Window = 1800
-    min_depth: Whole = 10_000
-    """What a pool must pay out until its price is 2 % off to be a witness, in whole units of the market's currency."""
-    anchors: Addresses = ()
-    """Tokens (stablecoins) in which pools' prices are read, at their own oracle price. None: the native token alone."""
-    tokens: tuple[GuardTokenSettings, ...] = ()
-
-    @field_validator("tokens")
-    @classmethod
-    def _distinct(cls, tokens: tuple[GuardTokenSettings, ...]) -> tuple[GuardTokenSettings, ...]:
-        _refuse_twins("must differ in token", "", [item.token for item in tokens])
-        return tokens
-
-
-class LimitSettings(_Table):
+class LimitSettings(Table):
     """How much may be under way at once."""
 
     max_in_flight: Count = 32
@@ -202,7 +144,7 @@ class LimitSettings(_Table):
     """A transaction still pending after so many blocks is replaced."""
 
 
-class AuctionSettings(_Table):
+class AuctionSettings(Table):
     """When to take lots whose price falls with the clock."""
 
     model: Command = ()
@@ -216,7 +158,7 @@ def _needs_one_url(schema: dict[str, Any]) -> None:
     schema["anyOf"] = [{"required": ["rpc_url"]}, {"required": ["rpc_url_env"]}]
 
 
-class ChainSettings(_Table):
+class ChainSettings(Table):
     """One chain: its node, what is watched there, and how it is acted on."""
 
     model_config = ConfigDict(json_schema_extra=_needs_one_url)
@@ -248,6 +190,7 @@ class ChainSettings(_Table):
     bidding: BiddingSettings = BiddingSettings()
     limits: LimitSettings = LimitSettings()
     auctions: AuctionSettings = AuctionSettings()
+    inventory: tuple[InventorySettings, ...] = ()
     guard: GuardSettings = GuardSettings()
 
     @model_validator(mode="before")
@@ -257,15 +200,18 @@ class ChainSettings(_Table):
 
     @model_validator(mode="after")
     def _distinct_sources(self) -> Self:
-        _refuse_twins(
+        refuse_twins(
             "markets and venues must differ in name",
             "",
             [*(market.name for market in self.markets), *(venue.name for venue in self.venues)],
         )
+        refuse_twins("must differ in market", "inventory", [item.market for item in self.inventory])
+        if strangers := {item.market for item in self.inventory} - {market.name for market in self.markets}:
+            raise refuse(f"must name a market of this chain, was {min(strangers)!r}", "inventory")
         return self
 
 
-class Settings(_Table):
+class Settings(Table):
     """Everything the keeper is told. Built by `keeper.config.load`."""
 
     mode: Mode = "dry-run"
@@ -299,8 +245,8 @@ class Settings(_Table):
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
-        _refuse_twins("must differ in name", "chains", [chain.name for chain in self.chains])
-        _refuse_twins("must differ in chain_id", "chains", [chain.chain_id for chain in self.chains])
+        refuse_twins("must differ in name", "chains", [chain.name for chain in self.chains])
+        refuse_twins("must differ in chain_id", "chains", [chain.chain_id for chain in self.chains])
         if self.mode == "live" and (problems := _missing_for_live(self.chains)):
             raise refuse_all(problems)
         return self
@@ -323,12 +269,6 @@ def _unset(variable: str) -> str:
     if not variable.isidentifier():
         return "must be the NAME of an environment variable, not the value itself"
     return f"names the environment variable {variable}, which is not set"
-
-
-def _refuse_twins(rule: str, key: str, values: Iterable[object]) -> None:
-    twins = [value for value, count in Counter(values).items() if count > 1]
-    if twins:
-        raise refuse(f"{rule}, was given {twins[0]!r} more than once", key)
 
 
 def _missing_for_live(chains: tuple[ChainSettings, ...]) -> list[tuple[str, str]]:

@@ -48,8 +48,8 @@ def _actions(prediction: Prediction, predictor: Predictor, market: Market, execu
 
 
 def _deal(fill: Fill, market: Market, executor: Address) -> tuple[Action, ...]:
-    """By the executor itself, or by the account of ours that keeps what comes of it."""
+    """By the executor itself, or by the account of ours that keeps what comes of it; what anybody may call the executor calls."""
     if not fill.by:
         return market.encode(fill, executor)
     account = Address(fill.by)
-    return (wrapped(account, market.encode(fill, account)),)
+    return (*fill.before, wrapped(account, market.encode(fill, account)))

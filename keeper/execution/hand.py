@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from keeper.chain.rpc import Rpc
 from keeper.chain.wire import AccountOverride, from_hex, hex_bytes
 from keeper.config.settings import ChainSettings
 from keeper.errors import ConfigError, Halt
-from keeper.execution import executor
+from keeper.execution import account, executor
 from keeper.execution.keys import Key, load_key, throwaway_key
 from keeper.execution.signer import Signer
 from keeper.ports import Reader
@@ -72,6 +72,22 @@ async def _deployed(where: str, reader: Reader, signer: Signer, address: Address
     role = AccountOverride(storage={int(executor.operator_slot(signer.address), 16): 1})
     pretended = {} if live else {address: role, signer.address: AccountOverride(balance_wei=DRY_BALANCE_WEI)}
     return Hand(signer, address, Address("0x" + beneficiary[-20:].hex()), pretended)
+
+
+async def open_accounts(settings: ChainSettings, reader: Reader, hand: Hand, live: bool) -> Hand:
+    """The accounts that hold for us: each is there, and obeys the executor. A dry run pretends the latter."""
+    pretended = dict(hand.overrides)
+    for item in settings.inventory:
+        where = f"chains.{settings.name}.inventory: {item.account}"
+        if not await reader.code(item.account):
+            raise ConfigError(f"{where} is no contract; see `keeper deploy --account`")
+        (allowed,) = await reader.calls([executor.is_operator(item.account, hand.executor)])
+        if allowed is None or len(allowed) != 32:
+            raise ConfigError(f"{where} is not an account contract; see `keeper deploy --account`")
+        if live and not int.from_bytes(allowed):
+            raise ConfigError(f"{where} does not obey the executor {hand.executor}; its owner can add it as an operator")
+        pretended[item.account] = AccountOverride(storage={int(account.operator_slot(hand.executor), 16): 1})
+    return hand if live else replace(hand, overrides=pretended)
 
 
 async def require_funds(settings: ChainSettings, rpc: Rpc, address: Address) -> None:

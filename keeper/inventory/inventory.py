@@ -7,7 +7,7 @@ the start count as overdue: nobody knows since when.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from typing import Protocol, cast
@@ -27,8 +27,6 @@ from keeper.types import CLOSE, DEPOSIT, TAKE, Address, Fill, Funding, FundingKi
 SIZES = 12
 """Halvings in which the largest part that the limits admit is looked for."""
 
-ANNUAL_VOLATILITY = 0.8
-
 
 class HouseMarket(Market, Holdable, Protocol):
     """A market on which we hold."""
@@ -46,20 +44,18 @@ class House:
 
 
 class Inventory:
-    """Of one chain. `volatility`: a year, of (market, target)."""
+    """Of one chain."""
 
-    def __init__(
-        self,
-        predictor: Predictor,
-        houses: Iterable[House],
-        block_time_s: int = 12,
-        volatility: Callable[[str, str], float] = lambda market, target: ANNUAL_VOLATILITY,
-    ) -> None:
+    def __init__(self, predictor: Predictor, houses: Iterable[House], block_time_s: int = 12) -> None:
         self._predictor = predictor
         self._houses = {house.market.name: house for house in houses}
-        self._block_time_s, self._volatility = block_time_s, volatility
+        self._block_time_s = block_time_s
         self._since: dict[tuple[str, str], int] = {}
         self._begun = False
+
+    @property
+    def houses(self) -> tuple[House, ...]:
+        return tuple(self._houses.values())
 
     def owns(self, market: str, account: Address) -> bool:
         return market in self._houses and self._houses[market].account == account
@@ -104,7 +100,7 @@ class Inventory:
         held, policy = standing.holding(target), house.policy
         against = self._hedges(house, target, state, standing, at_s)
         unsafe = not house.limits.survives(standing)
-        position = Position(held, self._cost(house, held, state, at_s), self._deviation(house, target), age, unsafe)
+        position = Position(held, self._cost(house, held, state, at_s), self._deviation(house), age, unsafe)
         if self._serves(house, target, standing) and not unsafe:
             return
         if policy.mode is Mode.HEDGE and not unsafe and (move := hedging(policy, position, against)):
@@ -177,8 +173,8 @@ class Inventory:
 
         return cost
 
-    def _deviation(self, house: House, target: str) -> float:
-        return self._volatility(house.market.name, target) * math.sqrt(self._block_time_s / YEAR_S)
+    def _deviation(self, house: House) -> float:
+        return house.policy.volatility * math.sqrt(self._block_time_s / YEAR_S)
 
     def _prediction(self, house: House, decision: Decision, state: View, at_s: int) -> Prediction:
         market, account = house.market, house.account
@@ -241,5 +237,5 @@ class Inventory:
         house.limits.admit(after, fill.target)
         more = max(abs(after.holding(fill.target).value) - abs(before.holding(fill.target).value), 0)
         blocks = house.policy.deadline_blocks
-        risk = int(house.policy.caution * self._deviation(house, fill.target) * math.sqrt(blocks) * more) // after.scale
+        risk = int(house.policy.caution * self._deviation(house) * math.sqrt(blocks) * more) // after.scale
         return replace(fill, promised=tuple((token, amount - risk) for token, amount in fill.promised))

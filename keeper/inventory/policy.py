@@ -37,7 +37,7 @@ class Policy:
 
     The net of a position and its hedges may be anything up to `band_bps` of the position; beyond, it is brought back to
     `inner_bps`. A hedged position moves by `basis_bps` of what it would move alone. `recovers_bps`: of a pool's price impact,
-    until the next block."""
+    until the next block. `volatility`: of prices, a year."""
 
     mode: Mode = Mode.HOLD
     deadline_blocks: int = 3
@@ -49,6 +49,7 @@ class Policy:
     inner_bps: int = 500
     basis_bps: int = 5000
     recovers_bps: int = 5000
+    volatility: float = 0.8
 
     def left(self, age_blocks: int, hedged: bool) -> int:
         """Blocks for which it may still be held; 0: now or never. So is the last block but one, for a transaction may fail."""

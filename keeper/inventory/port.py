@@ -16,7 +16,7 @@ class Holdable(Protocol):
     """A market where positions can be taken over and kept, on an account contract of ours (pure).
 
     Besides, its `fill` and `encode` know deals made `by` such an account, of the kinds TAKE, CLOSE, OPEN (its `cover` is signed), DEPOSIT
-    and WITHDRAW; they pull and pay the executor nothing."""
+    and WITHDRAW; they pull and pay the executor nothing. Its adapter has an option `accounts`: those contracts."""
 
     name: str
     address: Address

@@ -10,6 +10,7 @@ from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import replace
 
+from keeper.adapters.perp_v2 import aid
 from keeper.adapters.perp_v2.account import Account, Position, account_at
 from keeper.adapters.perp_v2.cells import IDLE
 from keeper.adapters.perp_v2.cells import OPEN as TRADING
@@ -84,13 +85,15 @@ def _take(moment: Moment, deal: Deal, cover: int) -> Fill:
     before = _size(moment, number, by)
     floor = _floor(moment)
     taken = take_over(floor, deal.account, number, cover)
+    if taken.given:
+        raise Skip("insurance_fund", f"the fund lacks {taken.given}, which an account of ours does not give")
     floor.settle(number, by)
     floor.exchange(number, by, taken.base, taken.quote)
     _require_free(floor, by)
     worth = taken.quote + _worth(floor.now, number, before + taken.base) - _worth(moment, number, before)
     promised = worth // moment.deployment.scale
     made = _fill(floor, deal, cover, abs(taken.base), taken.to_fund, bad_debt=taken.bad_debt)
-    return replace(made, promised=((deal.debt_token, promised),))
+    return replace(made, promised=((deal.debt_token, promised),), before=aid.before(moment.deployment, taken.heard))
 
 
 def _close(moment: Moment, deal: Deal, cover: int) -> Fill:

@@ -237,7 +237,7 @@ class PerpV2Market:
 
     def takes(self, view: View, account: Address, by: Address, at_s: int) -> tuple[Pair, ...]:
         """The positions of `account` that `by` may take over and keep."""
-        moment = self.moment(view, at_s)
+        moment = self.upcoming(view, at_s)
         return holding.takes(liquidation.take_overs(moment, account_at(moment, account)), by)
 
     def encode(self, fill: Fill, executor: Address) -> tuple[Action, ...]:

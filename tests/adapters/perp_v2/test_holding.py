@@ -57,7 +57,7 @@ class House(Stage):
     async def sent(self, fill: Fill) -> None:
         """Its calls in the next block. Raises AssertionError on a revert."""
         net, at_s = self.curie.net, await self.upcoming_s()
-        steps = [step for step in self.market.encode(fill, OURS) if isinstance(step, Step)]
+        steps = [step for step in (*fill.before, *self.market.encode(fill, OURS)) if isinstance(step, Step)]
         sent = [await net.send(OURS, step.target, step.data) for step in steps]
         await net.mine(at_s)
         for tx in sent:

@@ -1,0 +1,48 @@
+"""The config's words in the terms of the rooms they are about, which know no config."""
+
+from __future__ import annotations
+
+from dataclasses import fields
+from typing import cast
+
+from keeper.config.guard import GuardSettings
+from keeper.config.inventory import InventorySettings
+from keeper.config.settings import ChainSettings
+from keeper.errors import ConfigError
+from keeper.inventory.inventory import House, HouseMarket
+from keeper.inventory.limits import Limits
+from keeper.inventory.policy import Mode
+from keeper.inventory.policy import Policy as Holding
+from keeper.inventory.port import Holdable
+from keeper.ports import Market
+from keeper.risk.sanity import Policy, Rules
+
+
+def policy(guard: GuardSettings) -> Policy:
+    """The config's words as the guard's rules: a token's exceptions stand on what holds for all."""
+    names = [field.name for field in fields(Rules)]
+    shared = guard.model_dump(include=set(names))
+    tokens = {item.token: Rules(**(shared | item.model_dump(include=set(names), exclude_none=True))) for item in guard.tokens}
+    return Policy(Rules(**shared), tokens, guard.anchors, guard.twap_window_s, guard.min_depth)
+
+
+def house(item: InventorySettings, market: Market, chain: ChainSettings) -> House:
+    """Limits are told in whole units. Raises ConfigError for a market where nothing can be held."""
+    if not isinstance(market, Holdable):
+        raise ConfigError(keeps_nothing(chain, market.name))
+    named = item.model_dump()
+    holding = Holding(
+        mode=Mode(item.mode),
+        volatility=item.volatility_percent / 100,
+        **{name: named[name] for name in ("deadline_blocks", "hold_blocks", "cost_cap_bps", "hard_cap_bps", "band_bps", "inner_bps")},
+    )
+    limits = Limits(item.per_market * 10**18, item.in_all * 10**18, item.shock_bps, item.cushion_bps)
+    hedges: dict[str, tuple[tuple[str, int], ...]] = {}
+    for hedge in item.hedges:
+        hedges[hedge.target] = *hedges.get(hedge.target, ()), (hedge.against, hedge.beta_bps)
+    return House(cast("HouseMarket", market), item.account, holding, limits, hedges)
+
+
+def keeps_nothing(chain: ChainSettings, market: str) -> str:
+    """What is wrong with naming a market where nothing can be held."""
+    return f"chains.{chain.name}.inventory: no position can be kept on {market}: name another market, or none"
