@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from keeper.terms import policy
 from keeper.config import load, show
 from keeper.config.guard import GuardSettings
 from keeper.risk.sanity import Check, Policy, Rules, Ruling
+from keeper.terms import policy
 from tests.test_config import FACTORY, MINIMAL, PROVIDER, WRAPPED, read, refusal
 
 GUARD = "KEEPER_CHAINS__0__GUARD__"

@@ -14,7 +14,7 @@ from typing import Protocol, cast
 
 from keeper.book.state import Overlay
 from keeper.errors import Skip
-from keeper.fixedpoint import YEAR_S
+from keeper.fixedpoint import BPS, YEAR_S
 from keeper.inventory.limits import Limits
 from keeper.inventory.policy import Cost, Decision, Hedge, Mode, Policy, Position, closing, hedged, hedging
 from keeper.inventory.port import Holdable
@@ -22,7 +22,28 @@ from keeper.planning.planner import Rejected
 from keeper.planning.predict import Predictor
 from keeper.ports import Market, View
 from keeper.risk.watch import Candidate
-from keeper.types import CLOSE, DEPOSIT, TAKE, Address, Fill, Funding, FundingKind, Holding, Landing, Pair, Plan, Prediction, Standing
+from keeper.types import (
+    CLOSE,
+    DEPOSIT,
+    TAKE,
+    WITHDRAW,
+    Address,
+    Fill,
+    Funding,
+    FundingKind,
+    Holding,
+    Landing,
+    Pair,
+    Plan,
+    Prediction,
+    Standing,
+)
+
+LEAST_MOVED = 100
+"""Less than this part of what may be held is not worth a transaction."""
+
+MOVING_BPS = 10
+"""What it is worth to have margin where it belongs."""
 
 SIZES = 12
 """Halvings in which the largest part that the limits admit is looked for."""
@@ -87,7 +108,7 @@ class Inventory:
             refused.append(self._refused(house, state, landing, skip))
             return
         ages = self._ages(house, standing, landing)
-        if more := self._top_up(house, standing):
+        if more := self._margin(house, standing):
             yield more
         busy = {plan.target for plan in ahead if plan.by == house.account}
         others = {other for pairs in house.hedges.values() for other, _ in pairs}
@@ -131,14 +152,18 @@ class Inventory:
                 del self._since[market, target]
         return {target: landing.number - self._since[name, target] for target in there}
 
-    def _top_up(self, house: House, standing: Standing) -> Decision | None:
-        """Margin from the account's own wallet comes before giving anything away."""
-        short = -house.limits.spare(standing)
-        amount = min(short, standing.idle) // standing.scale
-        if not standing.holdings or amount <= 0:
-            return None
-        worth = standing.exposure * house.policy.hard_cap_bps // 10_000
-        return Decision(DEPOSIT, "", amount, "top_up", 0, worth, urgent=True)
+    def _margin(self, house: House, standing: Standing) -> Decision | None:
+        """What lies in the account's own wallet is no margin: it goes into the market, and comes back once nothing is kept any more. What
+        is missing comes before giving anything away."""
+        short = bool(standing.holdings) and house.limits.spare(standing) < 0
+        idle, free = standing.idle // standing.scale, standing.free // standing.scale
+        if short and idle:
+            urgent = standing.exposure * house.policy.hard_cap_bps // BPS
+            return Decision(DEPOSIT, "", idle, "top_up", 0, urgent, urgent=True)
+        least = max(house.limits.in_all // standing.scale // LEAST_MOVED, 1)
+        if house.policy.mode is Mode.UNWIND:
+            return _moved(WITHDRAW, free, standing) if free >= least and not standing.holdings else None
+        return _moved(DEPOSIT, idle, standing) if idle >= least else None
 
     def _hedges(self, house: House, target: str, state: View, standing: Standing, at_s: int) -> list[Hedge]:
         found = []
@@ -239,3 +264,7 @@ class Inventory:
         blocks = house.policy.deadline_blocks
         risk = int(house.policy.caution * self._deviation(house) * math.sqrt(blocks) * more) // after.scale
         return replace(fill, promised=tuple((token, amount - risk) for token, amount in fill.promised))
+
+
+def _moved(kind: str, amount: int, standing: Standing) -> Decision:
+    return Decision(kind, "", amount, "margin", 0, amount * standing.scale * MOVING_BPS // BPS)

@@ -16,7 +16,7 @@ from keeper.inventory.limits import Limits
 from keeper.inventory.policy import Mode, Policy
 from keeper.planning.predict import Predictor
 from keeper.planning.routing import Router
-from keeper.types import CLOSE, DEPOSIT, OPEN, TAKE, Address, Landing, Plan, Prediction
+from keeper.types import CLOSE, DEPOSIT, OPEN, TAKE, WITHDRAW, Address, Landing, Plan, Prediction
 from tests.inventory.paper import OURS, WAD, Paper, get
 
 PRICES = {"eth": 2_000 * WAD, "btc": 60_000 * WAD}
@@ -35,7 +35,8 @@ class World:
 
     rng: Random
     policy: Policy
-    state: Tables = field(default_factory=lambda: PAPER.start(PRICES, MARGIN, MARGIN // 4))
+    idle: int = 0
+    state: Tables = field(init=False)
     number: int = 100
     taken: int = 0
     refused: int = 0
@@ -44,11 +45,14 @@ class World:
     """Blocks after which what is held was not hedged."""
 
     def __post_init__(self) -> None:
-        market = cast("HouseMarket", PAPER)
-        predictor = Predictor([market], Router([]), [], NATIVE)
-        hedges = {"eth": (("btc", 10_000),)} if self.policy.mode is Mode.HEDGE else {}
-        self.inventory = Inventory(predictor, [House(market, OURS, self.policy, LIMITS, hedges)])
+        self.state = PAPER.start(PRICES, MARGIN, self.idle)
+        self.inventory = self.house(self.policy)
         self.inventory.block(self.state, self.landing)
+
+    def house(self, policy: Policy) -> Inventory:
+        market = cast("HouseMarket", PAPER)
+        hedges = {"eth": (("btc", 10_000),)} if policy.mode is Mode.HEDGE else {}
+        return Inventory(Predictor([market], Router([]), [], NATIVE), [House(market, OURS, policy, LIMITS, hedges)])
 
     @property
     def landing(self) -> Landing:
@@ -136,9 +140,7 @@ def test_what_is_kept_is_hedged_into_the_band_at_no_more_than_the_cap(seed: int)
 def test_what_is_there_at_the_start_is_due_at_once() -> None:
     world = World(Random(1), Policy(hard_cap_bps=2_000))
     world.take("eth", 50_000 * WAD)
-    market = cast("HouseMarket", PAPER)
-    fresh = Inventory(Predictor([market], Router([]), [], NATIVE), [House(market, OURS, world.policy, LIMITS)])
-    (made,), _ = fresh.block(world.state, world.landing)
+    (made,), _ = world.house(world.policy).block(world.state, world.landing)
     assert (made.plan.kind, made.fill.counted, made.plan.by) == (CLOSE, abs(world.size("eth")), OURS)
     assert made.value_wei > 0
 
@@ -165,11 +167,31 @@ def test_a_target_with_a_plan_of_ours_on_its_way_is_left_alone() -> None:
 
 
 def test_margin_is_topped_up_before_anything_is_given_away() -> None:
-    world = World(Random(1), Policy())
+    world = World(Random(1), Policy(), idle=LIMITS.in_all // 200)
     world.take("btc", 200_000 * WAD)
     world.state.write(PAPER.moved("btc", PRICES["btc"] * (125 if world.size("btc") < 0 else 75) // 100))
     made, _ = world.inventory.block(world.state, world.landing)
     assert made[0].plan.kind == DEPOSIT
+
+
+def test_money_in_the_wallet_becomes_margin_and_is_money_again_when_nothing_is_kept_any_more() -> None:
+    world = World(Random(1), Policy(), idle=MARGIN)
+    (deposit,) = world.act()
+    assert (deposit.plan.kind, deposit.fill.cover) == (DEPOSIT, MARGIN)
+    assert world.act() == []
+    world.inventory = world.house(Policy(mode=Mode.UNWIND))
+    world.take("eth", 50_000 * WAD)
+    (withdrawal,) = world.act()
+    assert (withdrawal.plan.kind, withdrawal.fill.cover) == (WITHDRAW, 2 * MARGIN)
+    assert world.act() == []
+
+
+def test_nothing_is_withdrawn_before_everything_is_traded_away() -> None:
+    world = World(Random(1), Policy(hard_cap_bps=2_000))
+    world.take("eth", 50_000 * WAD)
+    world.inventory = world.house(Policy(mode=Mode.UNWIND, hard_cap_bps=2_000))
+    assert [made.plan.kind for made in world.act()] == [CLOSE]
+    assert [made.plan.kind for made in world.act()] == [WITHDRAW]
 
 
 def test_keeping_is_worth_its_exit_less_the_risk() -> None:
