@@ -113,6 +113,9 @@ class Parts:
     """Whether somebody outside, asked about what was just planned, wants it planned again; in bounded time."""
 
 
+Call = tuple[Prediction, bytes]
+Proven = tuple[Prediction, bytes, Simulation]
+
 CONSULTATIONS = 3
 """What is planned again raises other questions; after so many it stays as it is."""
 
@@ -177,8 +180,7 @@ class Pipeline:
                 if not await self._parts.consult():
                     break
                 plans, outcomes = self._plan(candidates, landing, [plan for plan, _ in ahead])
-        proven = await self._simulate(plans, landing, outcomes, [data for _, data in ahead])
-        jobs = self._bid(proven, landing, outcomes)
+        jobs = await self._jobs(self._encoded(plans, landing, outcomes), landing, outcomes, [data for _, data in ahead])
         if self._parts.books.head.number >= landing.number:  # its block has come and gone
             outcomes += [_skipped(job.prediction, landing, "late") for job in jobs]
         else:
@@ -195,11 +197,17 @@ class Pipeline:
         outcomes = [_rejected(c, landing, "in_flight", "") for c in busy]
         return plans, outcomes + [_rejected(no.candidate, landing, no.reason, no.detail) for no in rejected]
 
-    async def _simulate(
-        self, plans: Sequence[Prediction], landing: Landing, outcomes: list[Outcome], ahead: Sequence[bytes]
-    ) -> list[tuple[Prediction, bytes, Simulation]]:
+    async def _jobs(self, calls: list[Call], landing: Landing, outcomes: list[Outcome], ahead: Sequence[bytes]) -> list[Job]:
+        """Each was planned and proven behind the ones before it. Where one of them is not worth sending, what the same account would have
+        after it falls with it, and the others are proven again."""
+        while True:
+            jobs, first = self._bid(await self._simulate(calls, landing, outcomes, ahead), landing, outcomes)
+            if first is None or not jobs[first:]:
+                return jobs
+            calls = [(job.prediction, job.data) for job in jobs]
+
+    async def _simulate(self, calls: list[Call], landing: Landing, outcomes: list[Outcome], ahead: Sequence[bytes]) -> list[Proven]:
         """Each after the ones before it, and all after what is on its way."""
-        calls = self._encoded(plans, landing, outcomes)
         try:
             everything = [*ahead, *(data for _, data in calls)]
             simulations = (await self._parts.simulator.simulate(everything, landing))[len(ahead) :] if calls else []
@@ -216,7 +224,7 @@ class Pipeline:
                 outcomes.append(_skipped(plan, landing, "simulation_failed", simulation.error))
         return proven
 
-    def _encoded(self, plans: Sequence[Prediction], landing: Landing, outcomes: list[Outcome]) -> list[tuple[Prediction, bytes]]:
+    def _encoded(self, plans: Sequence[Prediction], landing: Landing, outcomes: list[Outcome]) -> list[Call]:
         calls = []
         for plan in plans:
             try:
@@ -225,14 +233,20 @@ class Pipeline:
                 outcomes.append(_skipped(plan, landing, skip.reason, skip.detail))
         return calls
 
-    def _bid(self, proven: list[tuple[Prediction, bytes, Simulation]], landing: Landing, outcomes: list[Outcome]) -> list[Job]:
-        jobs = []
+    def _bid(self, proven: list[Proven], landing: Landing, outcomes: list[Outcome]) -> tuple[list[Job], int | None]:
+        """And the place of the first job before which one is missing."""
+        jobs, first, missing = list[Job](), None, dict[tuple[str, Address], Skip]()
         for plan, call, simulation in proven:
+            whose = plan.plan.market, plan.plan.account
             try:
+                if whose in missing:
+                    raise missing[whose]
                 jobs.append(Job(plan, call, simulation, self._parts.policy.bid(plan, simulation.gas_used, landing)))
             except Skip as skip:
+                missing[whose] = Skip(skip.reason, skip.detail)
+                first = len(jobs) if first is None else first
                 outcomes.append(_skipped(plan, landing, skip.reason, skip.detail))
-        return jobs
+        return jobs, first
 
 
 def _rejected(candidate: Candidate, landing: Landing, reason: str, detail: str) -> Outcome:

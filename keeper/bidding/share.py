@@ -13,7 +13,8 @@ GAS_HEADROOM_PERCENT = 150
 
 @dataclass(frozen=True, slots=True)
 class ProfitShare:
-    """A `BidPolicy`: priority fee = share of the net profit per gas, never below `min_priority_fee_wei` nor above what still pays.
+    """A `BidPolicy`: priority fee = share of the net profit per gas, never below `min_priority_fee_wei` nor above what still pays; what
+    nobody else can have gets the least.
 
     All fees in wei per gas; `min_profit_wei` is what must be left after gas."""
 
@@ -29,7 +30,8 @@ class ProfitShare:
         net_wei = prediction.value_wei - floor_wei - self.min_profit_wei
         if net_wei <= 0:
             raise Skip("unprofitable", f"worth {prediction.value_wei} wei, gas costs {floor_wei} wei at the least bid")
-        priority = self.min_priority_fee_wei + net_wei * self.profit_share_bps // 10_000 // gas_used
+        share_bps = self.profit_share_bps if prediction.plan.contested else 0
+        priority = self.min_priority_fee_wei + net_wei * share_bps // 10_000 // gas_used
         priority = min(priority, self.max_priority_fee_wei)
         needed = landing.base_fee_wei + priority
         if needed > self.max_fee_wei:

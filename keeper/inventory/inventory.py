@@ -45,6 +45,8 @@ LEAST_MOVED = 100
 MOVING_BPS = 10
 """What it is worth to have margin where it belongs."""
 
+UNPROFITABLE = "unprofitable"
+
 SIZES = 12
 """Halvings in which the largest part that the limits admit is looked for."""
 
@@ -83,16 +85,20 @@ class Inventory:
 
     # --- what we hold
 
-    def block(self, view: View, landing: Landing, ahead: Sequence[Plan] = ()) -> tuple[list[Prediction], list[Rejected]]:
-        """Plans on our own accounts in the order in which to send them, and why there is none for what is urgent. `view`: what `ahead`, our
-        own plans on their way, has left; a target that one of them trades is left alone."""
+    def block(
+        self, view: View, landing: Landing, ahead: Sequence[Plan] = (), gas_price_wei: int = 0
+    ) -> tuple[list[Prediction], list[Rejected]]:
+        """Plans on our own accounts that are worth their gas, in the order in which to send them, and why there is none for what is urgent.
+        `view`: what `ahead`, our own plans on their way, has left; a target that one of them trades is left alone."""
         made, refused = list[Prediction](), list[Rejected]()
         state = Overlay(view)
         for house in self._houses.values():
             for decision in self._decisions(house, state, landing, ahead, refused):
                 try:
-                    prediction = self._prediction(house, decision, state, landing.timestamp_s)
+                    prediction = _paying(self._prediction(house, decision, state, landing.timestamp_s), gas_price_wei)
                 except Skip as skip:
+                    if skip.reason == UNPROFITABLE and not decision.urgent:
+                        continue
                     refused.append(self._refused(house, state, landing, skip))
                     continue
                 state.write(prediction.writes)
@@ -268,3 +274,11 @@ class Inventory:
 
 def _moved(kind: str, amount: int, standing: Standing) -> Decision:
     return Decision(kind, "", amount, "margin", 0, amount * standing.scale * MOVING_BPS // BPS)
+
+
+def _paying(prediction: Prediction, gas_price_wei: int) -> Prediction:
+    """Raises Skip("unprofitable")."""
+    cost_wei = prediction.gas * gas_price_wei
+    if prediction.value_wei < cost_wei:
+        raise Skip(UNPROFITABLE, f"worth {prediction.value_wei} wei, gas costs {cost_wei}")
+    return prediction

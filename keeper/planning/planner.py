@@ -42,7 +42,9 @@ class Holder(Protocol):
 
     def owns(self, market: str, account: Address) -> bool: ...
 
-    def block(self, view: View, landing: Landing, ahead: Sequence[Plan]) -> tuple[Sequence[Prediction], Sequence[Rejected]]:
+    def block(
+        self, view: View, landing: Landing, ahead: Sequence[Plan], gas_price_wei: int
+    ) -> tuple[Sequence[Prediction], Sequence[Rejected]]:
         """`view`: what `ahead`, plans on their way, leaves."""
         ...
 
@@ -75,9 +77,10 @@ class Planner:
         `ahead`: plans that are on their way and land before these."""
         prices = self._guard.at(view, landing.timestamp_s) if self._guard else None  # not of what plans leave: they move the pools
         view = self._after(ahead, view, landing.timestamp_s) if ahead else view
-        own, refused = self.inventory.block(view, landing, ahead) if self.inventory else ((), ())
+        gas_price_wei = self.gas_price_wei(landing)
+        own, refused = self.inventory.block(view, landing, ahead, gas_price_wei) if self.inventory else ((), ())
         view = Overlay(view, [write for made in own for write in made.writes]) if own else view
-        block = _Block(self._predictor, view, landing.timestamp_s, self.gas_price_wei(landing), prices, self.patience, self.warmth)
+        block = _Block(self._predictor, view, landing.timestamp_s, gas_price_wei, prices, self.patience, self.warmth)
         block.rejected += refused
         plans: list[Prediction] = list(own)
         for candidate, standalone in block.ranked(self._strangers(candidates, block.rejected)):

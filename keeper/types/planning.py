@@ -158,6 +158,11 @@ class Plan:
     target: str = ""
     by: str = ""
 
+    @property
+    def contested(self) -> bool:
+        """Others may want it too. What an account of ours does with what it holds nobody can do in its stead."""
+        return not self.by or self.kind == TAKE
+
 
 @dataclass(frozen=True, slots=True)
 class Prediction:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from keeper.bidding.share import ProfitShare
 from keeper.errors import Skip
-from keeper.types import ZERO_ADDRESS, Bid, Fill, Funding, FundingKind, Landing, Plan, Prediction
+from keeper.types import CLOSE, TAKE, ZERO_ADDRESS, Bid, Fill, Funding, FundingKind, Landing, Plan, Prediction
 
 GWEI = 10**9
 policies = st.builds(
@@ -65,3 +67,10 @@ def test_it_offers_the_share_of_the_profit_it_was_told() -> None:
     bid = policy.bid(worth(10**18), 500_000, Landing(1, 1, 10 * GWEI))
     net = 10**18 - 500_000 * 11 * GWEI
     assert bid.priority_fee_wei == GWEI + net * 3 // 10 // 500_000
+
+
+def test_what_nobody_else_can_have_gets_the_least_tip() -> None:
+    policy = ProfitShare(3_000, GWEI, 50 * GWEI, 500 * GWEI, 0)
+    taken, closed = (replace(worth(10**18), plan=replace(worth(1).plan, kind=kind, by=ZERO_ADDRESS)) for kind in (TAKE, CLOSE))
+    tips = [policy.bid(prediction, 10**6, Landing(1, 1, GWEI)).priority_fee_wei for prediction in (taken, closed)]
+    assert tips == [50 * GWEI, GWEI]
