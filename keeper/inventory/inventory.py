@@ -16,7 +16,7 @@ from keeper.book.state import Overlay
 from keeper.errors import Skip
 from keeper.fixedpoint import BPS, YEAR_S
 from keeper.inventory.limits import Limits
-from keeper.inventory.policy import Cost, Decision, Hedge, Mode, Policy, Position, closing, hedged, hedging
+from keeper.inventory.policy import SLICES, Cost, Decision, Hedge, Mode, Policy, Position, closing, hedged, hedging
 from keeper.inventory.port import Holdable
 from keeper.planning.planner import Rejected
 from keeper.planning.predict import Predictor
@@ -140,7 +140,15 @@ class Inventory:
         if decision:
             yield decision
         elif unsafe or not policy.left(age, safe):
-            refused.append(self._refused(house, state, landing, Skip("exit_cap", f"no part of {target} can be sold within the hard cap")))
+            refused.append(self._refused(house, state, landing, self._stuck(house, held, state, at_s)))
+
+    def _stuck(self, house: House, held: Holding, state: View, at_s: int) -> Skip:
+        """Why not even a small part is traded away."""
+        try:
+            house.market.exit(state, held.target, held.size // SLICES or held.size, at_s)
+        except Skip as skip:
+            return Skip(skip.reason, skip.detail)
+        return Skip("exit_cap", f"no part of {held.target} can be sold within the hard cap")
 
     def _serves(self, house: House, target: str, standing: Standing) -> bool:
         """It is held against something that is still there."""
@@ -177,7 +185,7 @@ class Inventory:
             unit = self._unit(house, other, state, at_s)
             if unit:
                 held = standing.holding(other)
-                price = abs(held.value) * 10**18 // abs(held.size) if held.size else unit
+                price = abs(held.fair) * 10**18 // abs(held.size) if held.size else unit
                 found.append(Hedge(held, price, beta_bps, self._trade_cost(house, other, price, state, at_s)))
         return found
 
@@ -188,7 +196,7 @@ class Inventory:
         return 0
 
     def _cost(self, house: House, held: Holding, state: View, at_s: int) -> Cost:
-        price = abs(held.value) * 10**18 // abs(held.size) if held.size else 0
+        price = abs(held.fair) * 10**18 // abs(held.size) if held.size else 0
         trade, sign = self._trade_cost(house, held.target, price, state, at_s), 1 if held.size > 0 else -1
         return lambda size: trade(-sign * size)
 

@@ -34,5 +34,6 @@ class Holdable(Protocol):
         ...
 
     def fill(self, view: View, deal: Deal, cover: int, at_s: int) -> Fill:
-        """As `Market.fill`. Of a TAKE `promised` is what it would earn if it were traded away on the state it leaves."""
+        """As `Market.fill`. Of a TAKE `promised` is what it would earn if it were traded away on the state it leaves, at the price that is
+        there or the oracle's newest word, whichever is worse."""
         ...

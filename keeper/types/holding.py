@@ -20,7 +20,8 @@ class Traded(NamedTuple):
 @dataclass(frozen=True, slots=True)
 class Holding:
     """One position. `size` is signed; `value`: at the mark, of the same sign; `notional`: what was got (negative: given) for it; `funding`:
-    what it owes and has not been settled. `exit`: what trading all of it away would bring, None where no amount of money would."""
+    what it owes and has not been settled. `exit`: what trading all of it away would bring, None where no amount of money would. `quoted`:
+    its value at the oracle's newest word, None where that is the mark."""
 
     target: str
     size: int
@@ -28,6 +29,13 @@ class Holding:
     notional: int
     funding: int
     exit: int | None
+    quoted: int | None = None
+
+    @property
+    def fair(self) -> int:
+        """What trading it away is measured by. A mark that is a mean lags behind a crash: then the oracle's word is nearer the truth, and
+        of the two nobody can move both."""
+        return self.value if self.quoted is None else min(self.value, self.quoted)
 
     @property
     def gap(self) -> int:

@@ -15,6 +15,7 @@ from keeper.adapters.perp_v2.account import Account, Position, account_at
 from keeper.adapters.perp_v2.cells import IDLE
 from keeper.adapters.perp_v2.cells import OPEN as TRADING
 from keeper.adapters.perp_v2.liquidation import number_of, take_over
+from keeper.adapters.perp_v2.mark import index_price
 from keeper.adapters.perp_v2.moment import Moment
 from keeper.adapters.perp_v2.rounding import mul_ratio
 from keeper.adapters.perp_v2.taking import Floor
@@ -44,7 +45,12 @@ def standing(moment: Moment, account: Address) -> Standing:
 def _holding(moment: Moment, position: Position) -> Holding:
     target = moment.deployment.books[position.number].base
     left = _exit(moment, position.number, position.size)
-    return Holding(target, position.size, position.value, position.notional, position.funding, left)
+    quoted = _quoted(moment, position.number, position.size)
+    return Holding(target, position.size, position.value, position.notional, position.funding, left, quoted)
+
+
+def _quoted(moment: Moment, number: int, size: int) -> int:
+    return size * index_price(moment.deployment, moment.cells, moment.view, number, moment.at_s, 0) // 10**18
 
 
 def _exit(moment: Moment, number: int, size: int) -> int | None:
@@ -57,10 +63,11 @@ def _exit(moment: Moment, number: int, size: int) -> int | None:
 
 
 def _worth(moment: Moment, number: int, size: int) -> int:
+    """What can be hoped for: a pool that has not followed the oracle yet will have by the time that it is sold."""
     left = _exit(moment, number, size)
     if left is None:
         raise Skip("illiquid", "the pool cannot take all of the position back")
-    return left
+    return min(left, _quoted(moment, number, size))
 
 
 def _free(moment: Moment, found: Account) -> int:
