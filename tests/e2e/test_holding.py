@@ -9,12 +9,8 @@ from dataclasses import dataclass, field
 import pytest
 
 from keeper.adapters.perp_v2.codec import signed_word, topic
-from keeper.config import load
-from keeper.devnet.names import BENEFICIARY, DEPLOYER
-from keeper.execution import account as codec
 from keeper.types import Address
-from tests.adapters.perp_v2.curie import Curie
-from tests.adapters.perp_v2.test_account import permissions
+from tests.e2e.accounts import configured, housed
 from tests.e2e.world import Keeper, World, assert_ledger_is_the_chain, keeper_on, ours, settle_down, step, succeeded, world
 
 pytestmark = pytest.mark.timeout(300)
@@ -83,17 +79,11 @@ class Own:
 async def keeping(mode: str, margin: int, per_market: int = 50_000) -> AsyncIterator[Own]:
     """A world in whose config an account of ours keeps positions."""
     async with world(40, 1, markets=("perp",)) as here:
-        net = here.net
-        data = codec.deploy_data(DEPLOYER, BENEFICIARY, [here.executor], permissions(Curie(net)))
-        account = Address((await net.transact(DEPLOYER, None, data))["contractAddress"].lower())
-        await net.deal("USDC", account, margin * USD)
-        bases = [net.addresses[f"perp.base.{book}"] for book in BOOKS]
+        account = await housed(here)
+        await here.net.deal("USDC", account, margin * USD)
+        bases = [here.net.addresses[f"perp.base.{book}"] for book in BOOKS]
         hedges = f'hedges = [{{ target = "{bases[0]}", against = "{bases[1]}" }}]' if mode == "hedge" else ""
-        table = (
-            f'[[chains.inventory]]\nmarket = "perp"\naccount = "{account}"\nmode = "{mode}"\nper_market = {per_market}\nin_all = 100_000\n'
-        )
-        net.config.write_text(f"{net.config.read_text()}\n{table}{hedges}\n")
-        yield Own(World(net, here.executor, load(net.config, {})), account)
+        yield Own(configured(here, account, f'mode = "{mode}"\nper_market = {per_market}\nin_all = 100_000\n{hedges}'), account)
 
 
 async def moved(own: Own, keeper: Keeper, percent: float) -> None:
