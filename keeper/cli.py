@@ -293,10 +293,17 @@ def stress(
 def ledger(
     config: Config = Default,
     limit: Annotated[int | None, typer.Option("--limit", min=1, metavar="N", help="Only the last N.")] = None,
+    positions: Annotated[bool, typer.Option("--positions", help="What was held instead, and what each position came to.")] = False,
+    over_time: Annotated[bool, typer.Option("--over-time", help="What was held instead, block by block.")] = False,
     as_json: Json = False,
 ) -> None:
     """What was earned, transaction by transaction."""
     settings = _settings(config)
+    if positions or over_time:
+        from keeper.commands.inventory import inventory
+
+        _print(inventory(settings, over_time, limit, for_people=not as_json), as_json)
+        return
     from keeper.commands.ledger import ledger as command
 
     columns = ("block", "market", "account", "result", "reason", "profit_token", "predicted_profit", "realised_profit", "net_eth_wei")

@@ -38,6 +38,8 @@ from keeper.execution.receipts import NodeReceipts
 from keeper.execution.signer import decode
 from keeper.execution.submission import Submission
 from keeper.foresight import Foresight
+from keeper.ledger.accountant import Accountant
+from keeper.ledger.holdings import Holdings
 from keeper.ledger.ledger import Ledger
 from keeper.ledger.onlooker import Onlooker
 from keeper.ledger.schema import LEDGER_FILE
@@ -151,7 +153,8 @@ async def open_pipeline(
         alerts = PriceAlerts(named.name, _log, metrics)
         onlooker = await _onlooker(chain, hand, rivals_path(settings, named))
         judge = await stack.enter_async_context(counsel(named.auctions, settings.path.parent, chain.rivals))
-        foresee = partial(_foresee, chain, onlooker, foresight, listeners)
+        accountant = Accountant(chain.book, chain.bookkeeper, chain.inventory.houses, Holdings(database))
+        foresee = partial(_foresee, chain, onlooker, accountant, foresight, listeners)
         parts = _parts(chain, hand, simulator, desk, sink, _Report(settings, chain, sink, alerts, listeners), foresee, judge)
         chain.patience.model = TapedModel(recorder, judge) if recorder else judge
         chain.planner.warmth = TapedWarmth(recorder, chain.prewarmer) if recorder else chain.prewarmer
@@ -271,9 +274,10 @@ async def _onlooker(chain: Chain, hand: Hand, path: Path) -> Onlooker:
     return await Onlooker.open(chain.book, chain.bookkeeper, reckoner, chain.rivals, path, (hand.executor, hand.beneficiary))
 
 
-async def _foresee(chain: Chain, onlooker: Onlooker, foresight: Foresight, listeners: Listeners) -> None:
+async def _foresee(chain: Chain, onlooker: Onlooker, accountant: Accountant, foresight: Foresight, listeners: Listeners) -> None:
     head = chain.head
     await onlooker.look()
+    await accountant.look()
     if await foresight.prepare(head):
         for listener in listeners.ready:
             listener(chain.settings.name, head)

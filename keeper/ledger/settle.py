@@ -6,7 +6,7 @@ transaction. Each of ours is predicted on exactly what the ones before it left, 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from itertools import groupby
@@ -119,7 +119,7 @@ class Settler:
         state = None if view is None else Overlay(view)
         foreign: list[Hash] = []
         settled: list[Settled] = []
-        for tx, logs in _by_transaction(block.logs, mine):
+        for tx, logs in by_transaction(block.logs, mine.values()):
             if tx in mine:
                 settled.append(self._settle(mine[tx], block.head, state, tuple(foreign)))
             else:
@@ -182,9 +182,9 @@ def _verdict(item: Landed, prediction: Prediction | None, why_not: str) -> tuple
     return (Verdict.LOST, "below_floor") if prediction.profit < item.floor else (Verdict.REVERTED, "unexplained")
 
 
-def _by_transaction(logs: Sequence[Log], mine: Mapping[Hash, Landed]) -> list[tuple[Hash, tuple[Log, ...]]]:
+def by_transaction(logs: Sequence[Log], mine: Iterable[Landed]) -> list[tuple[Hash, tuple[Log, ...]]]:
     """The block's transactions in order: those with followed logs, and ours even when they left none."""
     found = {(index, tx): tuple(group) for (index, tx), group in groupby(logs, key=lambda log: (log.tx_index, log.tx_hash))}
-    for item in mine.values():
+    for item in mine:
         found.setdefault((item.tx_index, item.tx), ())
     return [(tx, group) for (_, tx), group in sorted(found.items())]

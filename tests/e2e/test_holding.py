@@ -5,11 +5,14 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from itertools import pairwise
 
 import pytest
 
 from keeper.adapters.perp_v2.codec import signed_word, topic
-from keeper.types import Address
+from keeper.commands.inventory import KINDS, inventory
+from keeper.inventory.money import EXIT, FEE, FUNDING, HEDGE, INHERITED, OTHER, PAPER, PRICE
+from keeper.types import DEPOSIT, Address
 from tests.e2e.accounts import configured, housed
 from tests.e2e.world import Keeper, World, assert_ledger_is_the_chain, keeper_on, ours, settle_down, step, succeeded, world
 
@@ -131,7 +134,7 @@ async def test_what_is_taken_is_gone_within_three_blocks_and_earns_money(margin:
             for block, size in own.sizes[book]:
                 assert abs(size) <= await own.grown(book, block - DEADLINE_BLOCKS + 1, block)
         assert any(size for seen in own.sizes.values() for _, size in seen)
-        await all_well(own, keeper)
+        await all_well(own, keeper, DEPOSIT, INHERITED, PAPER, PRICE, FUNDING, EXIT, FEE)
         assert await own.value() > margin * 10**18
 
 
@@ -156,13 +159,22 @@ async def test_what_is_kept_is_hedged_within_three_blocks() -> None:
             fresh = sum([await own.grown(book, block - DEADLINE_BLOCKS + 1, block) * own.price(book, block) for book in BOOKS]) // 10**18
             assert abs(ether + bitcoin) <= abs(ether) * BAND_BPS // 10_000 + fresh + 1
         assert any(ether * bitcoin < 0 for (_, ether), (_, bitcoin) in both)
-        await all_well(own, keeper)
+        await all_well(own, keeper, DEPOSIT, INHERITED, PAPER, PRICE, FUNDING, HEDGE, EXIT, FEE)
         assert await own.value() > 100_000 * 10**18
 
 
-async def all_well(own: Own, keeper: Keeper) -> None:
-    """Nothing reverted, and the ledger is what the chain says."""
+async def all_well(own: Own, keeper: Keeper, *kinds: str) -> None:
+    """Nothing reverted, the ledger is what the chain says, and why what we have changed is told to the unit."""
     await settle_down(own.here, keeper)
+    await keeper.ready(await step(own.here, keeper))
+    had = [row async for row in await inventory(own.here.settings, over_time=True)]
+    lives = [row async for row in await inventory(own.here.settings)]
+    assert abs(had[-1]["equity"] - await own.value()) < 10**12  # the contract tells it in the token's own unit
+    assert sum(row["total"] for row in lives) == had[-1]["equity"] - had[0]["equity"]
+    assert all(sum(row[kind] for kind in KINDS) == row["equity"] - last["equity"] for last, row in pairwise(had))
+    assert {kind for kind in KINDS if any(row[kind] for row in lives)} >= {*kinds}
+    unnamed, moved = (sum(abs(row[kind]) for row in had for kind in some) for some in ((OTHER,), KINDS))
+    assert unnamed * 10_000 < moved
     assert all(succeeded(receipt) for receipt in await ours(own.here))
     await assert_ledger_is_the_chain(own.here)
 
