@@ -9,13 +9,14 @@ from typing import Any
 from keeper.app import ledger_path
 from keeper.config import Settings
 from keeper.config.settings import ChainSettings
-from keeper.inventory.money import EXIT, FEE, FUNDING, HEDGE, INHERITED, OTHER, PAPER, PRICE
 from keeper.ledger.holdings import Had, Holdings
 from keeper.ledger.lives import Life, lives
 from keeper.ledger.reading import reading
 from keeper.types import DEPOSIT, WITHDRAW, Entry
+from keeper.types.holding import EXIT, FEE, FUNDING, GIVEN, HEDGE, INHERITED, OTHER, PAPER, PRICE
 
-KINDS = (INHERITED, PAPER, PRICE, FUNDING, HEDGE, EXIT, FEE, OTHER, DEPOSIT, WITHDRAW)
+KINDS = (INHERITED, PAPER, PRICE, FUNDING, HEDGE, EXIT, FEE, GIVEN, OTHER, DEPOSIT, WITHDRAW)
+HIDDEN = {"account", "token"}
 BLOCKS = {"block", "since", "until"}
 Row = dict[str, Any]
 
@@ -35,7 +36,19 @@ async def _rows(settings: Settings, over_time: bool, limit: int | None, for_peop
 
 
 def _in_words(row: Row) -> Row:
-    return {key: _whole(value) if isinstance(value, int) and key not in BLOCKS else value for key, value in row.items()}
+    return {key: _word(key, value) for key, value in row.items() if key not in HIDDEN}
+
+
+def _word(key: str, value: Any) -> Any:
+    if key == "held":
+        return ", ".join(f"{int(size) / 10**18:.6g} of {_short(target)}" for target, size in value.items())
+    if key == "target":
+        return _short(value)
+    return _whole(value) if isinstance(value, int) and key not in BLOCKS else value
+
+
+def _short(target: str) -> str:
+    return f"{target[:6]}…{target[-4:]}" if target.startswith("0x") else target
 
 
 async def _kept(settings: Settings, chain: ChainSettings) -> tuple[list[Had], list[Entry]]:

@@ -9,7 +9,7 @@ from dataclasses import dataclass, fields, replace
 from typing import Any
 
 import orjson
-from sqlalchemy import Select, Table, insert, select
+from sqlalchemy import ColumnElement, Select, Table, insert, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from keeper.ledger.schema import ENTRIES, OUTBOX, STANDINGS
@@ -45,7 +45,7 @@ class Holdings:
             if (await connection.execute(known)).first() is None:
                 await connection.execute(insert(STANDINGS), _had_row(had))
                 if entries:
-                    await connection.execute(insert(ENTRIES), [_entry_row(entry, head.hash) for entry in entries])
+                    await connection.execute(insert(ENTRIES), [entry_row(entry, head.hash) for entry in entries])
 
         await self._database.write(save)
 
@@ -56,8 +56,7 @@ class Holdings:
         async def save(connection: AsyncConnection) -> None:
             for row in (await connection.execute(_standing(STANDINGS).where(STANDINGS.c.block_hash.in_(gone)))).all():
                 await connection.execute(insert(STANDINGS), {**_values(STANDINGS, row), "reverses": row.id})
-            for row in (await connection.execute(_standing(ENTRIES).where(ENTRIES.c.block_hash.in_(gone)))).all():
-                await connection.execute(insert(ENTRIES), {**_values(ENTRIES, row), "amount": -row.amount, "reverses": row.id})
+            await reverse_entries(connection, ENTRIES.c.block_hash.in_(gone) & (ENTRIES.c.account != ""))
 
         if gone:
             await self._database.write(save)
@@ -98,11 +97,17 @@ def _standing(table: Table) -> Select[Any]:
     return joined.where(table.c.reverses.is_(None), reversals.c.id.is_(None))
 
 
+async def reverse_entries(connection: AsyncConnection, which: ColumnElement[bool]) -> None:
+    for row in (await connection.execute(_standing(ENTRIES).where(which))).all():
+        await connection.execute(insert(ENTRIES), {**_values(ENTRIES, row), "amount": -row.amount, "reverses": row.id})
+
+
 def _values(table: Table, row: Any) -> dict[str, Any]:
     return {column.name: getattr(row, column.name) for column in table.columns if column.name not in {"id", "reverses"}}
 
 
-def _entry_row(entry: Entry, block_hash: Hash) -> dict[str, Any]:
+def entry_row(entry: Entry, block_hash: Hash) -> dict[str, Any]:
+    """As the table has it."""
     return {**{field.name: getattr(entry, field.name) for field in fields(Entry)}, "block_hash": block_hash}
 
 

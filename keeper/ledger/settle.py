@@ -18,7 +18,9 @@ from keeper.errors import Skip
 from keeper.ledger.ledger import LedgerRow
 from keeper.planning.predict import Predictor
 from keeper.ports import View
-from keeper.types import Address, Block, Hash, Head, Log, Plan, Prediction, Verdict
+from keeper.types import Address, Block, Entry, Hash, Head, Log, Plan, Prediction, Verdict
+
+NOBODY = Address("")
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +57,7 @@ class Settled:
     net_wei: int
     foreign: tuple[Hash, ...] = field(default=())
     predicted_gains: Mapping[Address, int] = field(default_factory=dict)
+    parts: tuple[tuple[str, int], ...] = ()
 
     @property
     def exact(self) -> bool:
@@ -87,6 +90,13 @@ def row_of(settled: Settled) -> LedgerRow:
         foreign=settled.foreign,
         gains=dict(settled.gains),
     )
+
+
+def entries_of(settled: Settled) -> list[Entry]:
+    """Where the profit of a position comes from that was taken over and traded away at once."""
+    plan, head = settled.landed.plan, settled.head
+    where = head.number, settled.landed.tx
+    return [Entry(plan.market, NOBODY, plan.target, kind, amount, plan.profit_token, *where) for kind, amount in settled.parts if amount]
 
 
 Earnings = Callable[[Address, Sequence[Log]], tuple[int, dict[Address, int]]]
@@ -146,6 +156,7 @@ class Settler:
             net_wei=self._worth_wei(item.plan, gains, state) - paid,
             foreign=foreign,
             predicted_gains=prediction.gains if prediction and item.succeeded else {},
+            parts=prediction.fill.parts if prediction and item.succeeded else (),
         )
 
     def _predict(self, plan: Plan, head: Head, state: Overlay | None) -> tuple[Prediction | None, str]:

@@ -11,8 +11,8 @@ import pytest
 
 from keeper.adapters.perp_v2.codec import signed_word, topic
 from keeper.commands.inventory import KINDS, inventory
-from keeper.inventory.money import EXIT, FEE, FUNDING, HEDGE, INHERITED, OTHER, PAPER, PRICE
 from keeper.types import DEPOSIT, Address
+from keeper.types.holding import EXIT, FEE, FUNDING, HEDGE, INHERITED, OTHER, PAPER, PRICE
 from tests.e2e.accounts import configured, housed
 from tests.e2e.world import Keeper, World, assert_ledger_is_the_chain, keeper_on, ours, settle_down, step, succeeded, world
 
