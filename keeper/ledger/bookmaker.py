@@ -70,7 +70,7 @@ class Bookmaker:
                 block = await self._bookkeeper.block(head)
                 before = self._book.before(head.hash)
                 found = list(self._referee.liquidated(block, before)) if before and block.logs else []
-                won = await winners(self._rpc, head, found) if found else {}
+                won = await winners(self._rpc, head, found, self._ours) if found else {}
                 self._since = head.number
                 for race in found:
                     if race.tx in won:
@@ -81,15 +81,14 @@ class Bookmaker:
             await self._save()
 
     def _saw(self, race: Liquidated, winner: Winner, head: Head) -> None:
-        ours = bool({winner.sender, winner.to} & self._ours)
-        self._learned.odds.observe(Race(race.market, self._channel, race.value_wei, race.gas, winner.tip_wei, ours))
+        self._learned.odds.observe(Race(race.market, self._channel, race.value_wei, race.gas, winner.tip_wei, winner.ours))
         log.info(
             "liquidation_seen",
             block=head.number,
             market=race.market,
             account=race.account,
             tx=race.tx,
-            ours=ours,
+            ours=winner.ours,
             winner=winner.sender,
             tip_wei=winner.tip_wei,
             paid_wei=winner.tip_wei * winner.gas_used,

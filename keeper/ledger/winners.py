@@ -1,13 +1,14 @@
 """What the winners of liquidations paid, asked of a node: who sent the transaction, its tip, and what else reached the builder.
 
 A payment inside a transaction shows in no receipt. What the block's fee recipient gained beyond all tips was paid to him directly; it is
-shared out among the block's liquidations by their worth. A node that does not keep old balances tells of tips alone.
+shared out among the others' liquidations of the block by their worth: ours
+pay nothing that way. A node that does not keep old balances tells of tips alone.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 from keeper.chain.rpc import Rpc, RpcError
@@ -22,18 +23,19 @@ class Winner:
 
     sender: Address
     to: Address
+    ours: bool
     gas_used: int
     tip_wei: int
 
 
-async def winners(rpc: Rpc, head: Head, found: Sequence[Liquidated]) -> dict[Hash, Winner]:
-    """By transaction. Raises Transient for a node that is away, or sends what is none."""
+async def winners(rpc: Rpc, head: Head, found: Sequence[Liquidated], ours: Collection[Address]) -> dict[Hash, Winner]:
+    """By transaction. `ours`: senders and contracts of ours. Raises Transient for a node that is away, or sends what is none."""
     receipts = await _receipts(rpc, [race.tx for race in found])
     try:
-        paid = {tx: int(receipt["gasUsed"], 16) * _tip_wei(receipt, head) for tx, receipt in receipts.items()}
-        direct_wei = await _direct_wei(rpc, head)
-        worth = {tx: sum(race.value_wei for race in found if race.tx == tx) for tx in receipts}
-        return {tx: _winner(receipt, paid[tx] + _part(direct_wei, worth, tx)) for tx, receipt in receipts.items()}
+        by_tip = {tx: _winner(receipt, head, ours) for tx, receipt in receipts.items()}
+        worth = {tx: 0 if winner.ours else sum(race.value_wei for race in found if race.tx == tx) for tx, winner in by_tip.items()}
+        direct_wei = await _direct_wei(rpc, head) if any(worth.values()) else 0
+        return {tx: _with_direct(winner, _part(direct_wei, worth, tx)) for tx, winner in by_tip.items()}
     except (KeyError, TypeError, ValueError, AttributeError):
         raise Transient(f"{rpc.name}: sent a receipt that is not one") from None
 
@@ -66,6 +68,10 @@ def _part(direct_wei: int, worth: dict[Hash, int], tx: Hash) -> int:
     return direct_wei * worth[tx] // total if (total := sum(worth.values())) else 0
 
 
-def _winner(receipt: Any, paid_wei: int) -> Winner:
-    gas_used = int(receipt["gasUsed"], 16)
-    return Winner(Address(receipt["from"].lower()), Address((receipt["to"] or "").lower()), gas_used, paid_wei // max(gas_used, 1))
+def _winner(receipt: Any, head: Head, ours: Collection[Address]) -> Winner:
+    sender, to = Address(receipt["from"].lower()), Address((receipt["to"] or "").lower())
+    return Winner(sender, to, bool({sender, to} & set(ours)), int(receipt["gasUsed"], 16), _tip_wei(receipt, head))
+
+
+def _with_direct(winner: Winner, direct_wei: int) -> Winner:
+    return replace(winner, tip_wei=winner.tip_wei + direct_wei // max(winner.gas_used, 1))
