@@ -28,6 +28,16 @@ def checksum(address: str) -> str:
     return "0x" + "".join(c.upper() if int(n, 16) >= 8 else c for c, n in zip(digits, nibbles, strict=False))
 
 
+def created(creator: Address, nonce: int) -> Address:
+    """Where CREATE puts the `nonce`-th contract of `creator`."""
+    from eth_hash.auto import keccak
+
+    digits = nonce.to_bytes((nonce.bit_length() + 7) // 8, "big")
+    number = digits if 0 < nonce < 0x80 else bytes([0x80 + len(digits)]) + digits
+    body = b"\x94" + bytes.fromhex(creator[2:]) + number
+    return Address("0x" + keccak(bytes([0xC0 + len(body)]) + body)[-20:].hex())  # of their RLP
+
+
 def _shape(text: str) -> str:
     """The text if it is short; a longer one may be a private key, so only its length."""
     return repr(text) if len(text) <= 42 else f"{len(text)} characters"

@@ -196,7 +196,7 @@ async def open_state(
 ) -> ChainState:
     """Discovery, then the book from what is stored and what the chain adds. `rivals`: how long others wait, as far as it is known."""
     chain = _with_accounts(chain)
-    markets: list[Market] = [await _open("keeper.adapters", item, reader, chain) for item in chain.markets]
+    markets = [await open_market(chain, item, reader) for item in chain.markets]
     venues: list[Venue] = [await _open("keeper.venues", item, reader, chain) for item in chain.venues]
     guard = PriceGuard(policy(chain.guard), [venue for venue in venues if isinstance(venue, Witness)], chain.native_token, markets)
     sources: list[LogSource] = [*markets, *venues, *([guard.references] if guard.references.addresses else [])]
@@ -233,6 +233,12 @@ def _with_accounts(chain: ChainSettings) -> ChainSettings:
     ours = {item.market: item.account for item in chain.inventory}
     told = [m.model_copy(update={"options": {**m.options, ACCOUNTS: [ours[m.name]]}}) if m.name in ours else m for m in chain.markets]
     return chain.model_copy(update={"markets": tuple(told)})
+
+
+async def open_market(chain: ChainSettings, item: MarketSettings, reader: Reader) -> Market:
+    """By discovery alone, without a book. Raises ConfigError, Transient."""
+    market: Market = await _open("keeper.adapters", item, reader, chain)
+    return market
 
 
 async def _open(group: str, item: MarketSettings | VenueSettings, reader: Reader, chain: ChainSettings) -> Any:

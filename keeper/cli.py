@@ -205,15 +205,23 @@ def deploy(
     owner: Annotated[Any, typer.Option(parser=arguments.account, metavar="ADDRESS", help="Cold: adds and revokes operators.")] = None,
     beneficiary: Annotated[Any, typer.Option(parser=arguments.account, metavar="ADDRESS", help="Where every profit goes.")] = None,
     operator: Annotated[
-        Any, typer.Option(parser=arguments.account, metavar="ADDRESS", help="May call it; the signer if not given.")
+        Any,
+        typer.Option(parser=arguments.account, metavar="ADDRESS", help="May call it; the signer (an account: the executor) if not given."),
     ] = None,
+    account: Annotated[bool, typer.Option("--account", help="An account contract instead, that holds positions for a while.")] = False,
+    market: Annotated[str | None, typer.Option(metavar="NAME", help="With --account: where it holds; the only market that can.")] = None,
+    show: Annotated[bool, typer.Option("--show", help="With --account: say what it would be allowed, and send nothing.")] = False,
+    again: Annotated[bool, typer.Option("--again", help="Though the config names one that is there.")] = False,
     as_json: Json = False,
 ) -> None:
-    """Deploy the executor contract. Roles not given here are taken from the config."""
+    """Deploy the executor contract, or an account that obeys it. Roles not given here are taken from the config."""
     settings = _settings(config)
-    from keeper.commands.deploy import deploy as command
+    from keeper.commands import deploy as command
 
-    _print(command(settings, owner=owner, beneficiary=beneficiary, operator=operator), as_json)
+    if account:
+        _print(command.deploy_account(settings, market, owner, beneficiary, operator, again, show, in_lines=not as_json), as_json)
+    else:
+        _print(command.deploy(settings, owner, beneficiary, operator, again), as_json)
 
 
 # --- ask it -------------------------------------------------------------------------------------------------------
@@ -285,10 +293,17 @@ def stress(
 def ledger(
     config: Config = Default,
     limit: Annotated[int | None, typer.Option("--limit", min=1, metavar="N", help="Only the last N.")] = None,
+    positions: Annotated[bool, typer.Option("--positions", help="What was held instead, and what each position came to.")] = False,
+    over_time: Annotated[bool, typer.Option("--over-time", help="What was held instead, block by block.")] = False,
     as_json: Json = False,
 ) -> None:
     """What was earned, transaction by transaction."""
     settings = _settings(config)
+    if positions or over_time:
+        from keeper.commands.inventory import inventory
+
+        _print(inventory(settings, over_time, limit, for_people=not as_json), as_json)
+        return
     from keeper.commands.ledger import ledger as command
 
     columns = ("block", "market", "account", "result", "reason", "profit_token", "predicted_profit", "realised_profit", "net_eth_wei")

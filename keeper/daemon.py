@@ -13,6 +13,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
+from typing import Protocol
 
 from prometheus_client import CollectorRegistry, start_http_server
 
@@ -37,7 +38,9 @@ from keeper.execution.receipts import NodeReceipts
 from keeper.execution.signer import decode
 from keeper.execution.submission import Submission
 from keeper.foresight import Foresight
+from keeper.ledger.accountant import Accountant
 from keeper.ledger.bookmaker import Bookmaker, Learned
+from keeper.ledger.holdings import Holdings
 from keeper.ledger.ledger import Ledger
 from keeper.ledger.onlooker import Onlooker
 from keeper.ledger.schema import LEDGER_FILE
@@ -155,8 +158,10 @@ async def open_pipeline(
         alerts = PriceAlerts(named.name, _log, metrics)
         onlooker = await _onlooker(chain, hand, rivals_path(settings, named))
         judge = await stack.enter_async_context(counsel(named.auctions, settings.path.parent, chain.rivals))
+        holdings, tell = Holdings(database), partial(metrics.inventory, named.name)
+        accountant = Accountant(chain.book, chain.bookkeeper, chain.inventory.houses, holdings, tell)
         bookmaker = _bookmaker(chain, hand, learned, races_path(settings, named))
-        foresee = partial(_foresee, chain, onlooker, bookmaker, foresight, listeners)
+        foresee = partial(_foresee, chain, (onlooker, accountant, bookmaker), foresight, listeners)
         report, bids = _Report(settings, chain, sink, alerts, listeners), bid_policy(named.bidding, learned.odds, learned.budget)
         parts = _parts(chain, hand, simulator, desk, sink, report, foresee, judge, bids)
         chain.patience.model = TapedModel(recorder, judge) if recorder else judge
@@ -284,10 +289,16 @@ def _bookmaker(chain: Chain, hand: Hand, learned: Learned, path: Path) -> Bookma
     return Bookmaker(chain.book, chain.bookkeeper, chain.rpc, referee, learned, bidding.channel, path, ours)
 
 
-async def _foresee(chain: Chain, onlooker: Onlooker, bookmaker: Bookmaker, foresight: Foresight, listeners: Listeners) -> None:
+class Looker(Protocol):
+    async def look(self) -> None:
+        """At what has happened since the last time."""
+        ...
+
+
+async def _foresee(chain: Chain, lookers: Sequence[Looker], foresight: Foresight, listeners: Listeners) -> None:
     head = chain.head
-    await onlooker.look()
-    await bookmaker.look()
+    for looker in lookers:
+        await looker.look()
     if await foresight.prepare(head):
         for listener in listeners.ready:
             listener(chain.settings.name, head)

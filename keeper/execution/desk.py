@@ -18,7 +18,7 @@ from keeper.execution.signer import decode
 from keeper.execution.states import State
 from keeper.execution.submission import Intent, Receipt, Resolved, Submission
 from keeper.ledger.ledger import Ledger, LedgerRow
-from keeper.ledger.settle import Landed, Settled, Settler, row_of
+from keeper.ledger.settle import Landed, Settled, Settler, entries_of, row_of
 from keeper.planning.codec import dump_plan, load_plan
 from keeper.types import ZERO_ADDRESS, Address, ChainUpdate, Hash, Head, Job, Landing, Outcome, Plan, SendResult, Verdict
 
@@ -112,7 +112,8 @@ class Desk:
         settled, later = await self._settled([item for item in news if item.receipt and not item.submission.is_cancel])
         fillers = [item for item in news if item.receipt and item.submission.is_cancel]
         await self._ledger.reverse([submission.tx for submission in taken_back], head)
-        await self._ledger.append([*(row_of(result) for result, _ in settled), *(_filler_row(item, head) for item in fillers)])
+        rows = [*(row_of(result) for result, _ in settled), *(_filler_row(item, head) for item in fillers)]
+        await self._ledger.append(rows, [entry for result, _ in settled for entry in entries_of(result)])
         await self._engine.acknowledge([item for item in news if item.submission.id not in later])
         self._tell([result for result, _ in settled])
         ended = [item.submission for item in news if item.state in {State.DROPPED, State.REPLACED, State.CANCELLED}]

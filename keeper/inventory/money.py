@@ -11,11 +11,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from keeper.types import CLOSE, DEPOSIT, TAKE, WITHDRAW, Entry, Fill, Hash, Standing
-
-INHERITED, PAPER, EXIT, HEDGE, FEE, FUNDING, PRICE, OTHER = "inherited", "paper", "exit", "hedge", "fee", "funding", "price", "other"
-"""What a position earned when it was taken over, as if it were traded away at once; by how much the mark says more; what trading it away,
-and what trading in a hedge, lost against the mark, without the trading fee; that fee; funding; moves of the mark; and what is none of these
-(of the smallest units that the token cannot hold, or done by somebody else)."""
+from keeper.types.holding import EXIT, FEE, FUNDING, HEDGE, INHERITED, OTHER, PAPER, PRICE
 
 NO_TX = Hash("")
 

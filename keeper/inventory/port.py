@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import Protocol, runtime_checkable
 
 from keeper.ports import View
-from keeper.types import Address, Deal, Fill, Pair, Standing, Traded
+from keeper.types import Address, Deal, Fill, Guard, Pair, Permission, Standing, Traded
 
 
 @runtime_checkable
@@ -36,4 +36,17 @@ class Holdable(Protocol):
     def fill(self, view: View, deal: Deal, cover: int, at_s: int) -> Fill:
         """As `Market.fill`. Of a TAKE `promised` is what it would earn if it were traded away on the state it leaves, at the price that is
         there or the oracle's newest word, whichever is worse."""
+        ...
+
+
+@runtime_checkable
+class Custodial(Protocol):
+    """A market that knows what an account contract of ours needs there, and what it should never be (pure)."""
+
+    def permissions(self) -> tuple[Permission, ...]:
+        """All that its deals `by` such an account call, and nothing besides."""
+        ...
+
+    def limits(self, account: Address) -> tuple[Guard, ...]:
+        """What is to hold after whatever the account did, by the market's own word: bounds are signed."""
         ...

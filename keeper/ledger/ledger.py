@@ -16,9 +16,10 @@ from sqlalchemy import Integer, Select, bindparam, delete, insert, literal_colum
 from sqlalchemy.dialects.sqlite import insert as upsert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from keeper.ledger.schema import LEDGER, LEDGER_FILE, OUTCOMES
+from keeper.ledger.holdings import entry_row, reverse_entries
+from keeper.ledger.schema import ENTRIES, LEDGER, LEDGER_FILE, OUTCOMES
 from keeper.storage.database import Database
-from keeper.types import Address, Hash, Head, Outcome, Verdict
+from keeper.types import Address, Entry, Hash, Head, Outcome, Verdict
 
 KEEP_SKIPPED = 50
 """Skipped outcomes kept per account: enough for `why`, little enough for a market full of dust."""
@@ -87,8 +88,8 @@ class Ledger:
         if outcomes:
             await self.database.write(save)
 
-    async def append(self, rows: Sequence[LedgerRow]) -> None:
-        """Append rows, all or none.
+    async def append(self, rows: Sequence[LedgerRow], entries: Sequence[Entry] = ()) -> None:
+        """Append rows, each with the entries of its transaction, all or none.
 
         Safe to repeat: a row that stands already is left alone, one that stands for another block is reversed first."""
 
@@ -98,6 +99,8 @@ class Ledger:
                 if standing is None or standing.block_hash != row.block_hash:
                     await _reverse(connection, row.tx, row.timestamp_s)
                     await connection.execute(insert(LEDGER), _columns(row))
+                    if parts := [entry_row(entry, row.block_hash) for entry in entries if entry.tx == row.tx]:
+                        await connection.execute(insert(ENTRIES), parts)
 
         if rows:
             await self.database.write(save)
@@ -188,6 +191,7 @@ async def _reverse(connection: AsyncConnection, tx: Hash, timestamp_s: int) -> N
     if standing is not None:
         opposite = replace(_negative(_ledger_row(standing)), reason=REORGED_OUT, timestamp_s=timestamp_s)
         await connection.execute(insert(LEDGER), {**_columns(opposite), "reverses": standing.id})
+        await reverse_entries(connection, (ENTRIES.c.tx == tx) & (ENTRIES.c.account == ""))
 
 
 def _negative(row: LedgerRow) -> LedgerRow:

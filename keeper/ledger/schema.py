@@ -1,4 +1,4 @@
-"""The tables of `ledger.sqlite`. The `ledger` table is append-only: the file itself refuses an update or a delete."""
+"""The tables of `ledger.sqlite`. What is earned and held is append-only: the file itself refuses an update or a delete."""
 
 from __future__ import annotations
 
@@ -75,15 +75,50 @@ LEDGER = Table(
     Column("timestamp_s", Integer, nullable=False),
 )
 
+ENTRIES = Table(
+    "entries",
+    METADATA,
+    Column("id", Integer, primary_key=True),
+    Column("reverses", Integer, unique=True),
+    Column("market", Text, nullable=False),
+    Column("account", Text, nullable=False),
+    Column("target", Text, nullable=False),
+    Column("kind", Text, nullable=False),
+    Column("amount", Integer256, nullable=False),
+    Column("token", Text, nullable=False),
+    Column("block", Integer, nullable=False),
+    Column("block_hash", Text, nullable=False),
+    Column("tx", Text, nullable=False),
+)
+"""Why what an account of ours has is worth more or less than before, with 18 decimals."""
+
+STANDINGS = Table(
+    "standings",
+    METADATA,
+    Column("id", Integer, primary_key=True),
+    Column("reverses", Integer, unique=True),
+    Column("market", Text, nullable=False),
+    Column("account", Text, nullable=False),
+    Column("block", Integer, nullable=False),
+    Column("block_hash", Text, nullable=False),
+    Column("standing", Text, nullable=False),
+)
+"""What an account of ours has after a block, where that is not what it had before."""
+
+Index("entries_block", ENTRIES.c.block_hash)
+Index("standings_block", STANDINGS.c.block_hash)
 Index("ledger_tx", LEDGER.c.tx)
 Index("outbox_state", OUTBOX.c.signer, OUTBOX.c.state)
 
 
-@event.listens_for(LEDGER, "after_create")
-def _append_only(_table: Table, connection: Connection, **_: object) -> None:
+def _append_only(table: Table, connection: Connection, **_: object) -> None:
     for verb in ("UPDATE", "DELETE"):
         refuse = "BEGIN SELECT RAISE(ABORT, 'the ledger is append-only'); END"
-        connection.exec_driver_sql(f"CREATE TRIGGER ledger_no_{verb.lower()} BEFORE {verb} ON ledger {refuse}")
+        connection.exec_driver_sql(f"CREATE TRIGGER {table.name}_no_{verb.lower()} BEFORE {verb} ON {table.name} {refuse}")
+
+
+for _kept in (LEDGER, ENTRIES, STANDINGS):
+    event.listen(_kept, "after_create", _append_only)
 
 
 LEDGER_FILE = FileKind(

@@ -6,7 +6,7 @@ transaction. Each of ours is predicted on exactly what the ones before it left, 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from itertools import groupby
@@ -18,7 +18,9 @@ from keeper.errors import Skip
 from keeper.ledger.ledger import LedgerRow
 from keeper.planning.predict import Predictor
 from keeper.ports import View
-from keeper.types import Address, Block, Hash, Head, Log, Plan, Prediction, Verdict
+from keeper.types import Address, Block, Entry, Hash, Head, Log, Plan, Prediction, Verdict
+
+NOBODY = Address("")
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +57,7 @@ class Settled:
     net_wei: int
     foreign: tuple[Hash, ...] = field(default=())
     predicted_gains: Mapping[Address, int] = field(default_factory=dict)
+    parts: tuple[tuple[str, int], ...] = ()
 
     @property
     def exact(self) -> bool:
@@ -89,6 +92,13 @@ def row_of(settled: Settled) -> LedgerRow:
     )
 
 
+def entries_of(settled: Settled) -> list[Entry]:
+    """Where the profit of a position comes from that was taken over and traded away at once."""
+    plan, head = settled.landed.plan, settled.head
+    where = head.number, settled.landed.tx
+    return [Entry(plan.market, NOBODY, plan.target, kind, amount, plan.profit_token, *where) for kind, amount in settled.parts if amount]
+
+
 Earnings = Callable[[Address, Sequence[Log]], tuple[int, dict[Address, int]]]
 """Profit and all gains of the beneficiary, from the logs of a receipt of this executor."""
 
@@ -119,7 +129,7 @@ class Settler:
         state = None if view is None else Overlay(view)
         foreign: list[Hash] = []
         settled: list[Settled] = []
-        for tx, logs in _by_transaction(block.logs, mine):
+        for tx, logs in by_transaction(block.logs, mine.values()):
             if tx in mine:
                 settled.append(self._settle(mine[tx], block.head, state, tuple(foreign)))
             else:
@@ -146,6 +156,7 @@ class Settler:
             net_wei=self._worth_wei(item.plan, gains, state) - paid,
             foreign=foreign,
             predicted_gains=prediction.gains if prediction and item.succeeded else {},
+            parts=prediction.fill.parts if prediction and item.succeeded else (),
         )
 
     def _predict(self, plan: Plan, head: Head, state: Overlay | None) -> tuple[Prediction | None, str]:
@@ -182,9 +193,9 @@ def _verdict(item: Landed, prediction: Prediction | None, why_not: str) -> tuple
     return (Verdict.LOST, "below_floor") if prediction.profit < item.floor else (Verdict.REVERTED, "unexplained")
 
 
-def _by_transaction(logs: Sequence[Log], mine: Mapping[Hash, Landed]) -> list[tuple[Hash, tuple[Log, ...]]]:
+def by_transaction(logs: Sequence[Log], mine: Iterable[Landed]) -> list[tuple[Hash, tuple[Log, ...]]]:
     """The block's transactions in order: those with followed logs, and ours even when they left none."""
     found = {(index, tx): tuple(group) for (index, tx), group in groupby(logs, key=lambda log: (log.tx_index, log.tx_hash))}
-    for item in mine.values():
+    for item in mine:
         found.setdefault((item.tx_index, item.tx), ())
     return [(tx, group) for (_, tx), group in sorted(found.items())]

@@ -1,8 +1,8 @@
 """What the winners of liquidations paid, asked of a node: who sent the transaction, its tip, and what else reached the builder.
 
 A payment inside a transaction shows in no receipt. What the block's fee recipient gained beyond all tips was paid to him directly; it is
-shared out among the others' liquidations of the block by their worth: ours
-pay nothing that way. A node that does not keep old balances tells of tips alone.
+shared out among the others' liquidations of the block by their worth: ours pay nothing that way. A node that does not keep old balances
+tells of tips alone.
 """
 
 from __future__ import annotations

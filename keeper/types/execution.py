@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 
 from keeper.types.base import ZERO_ADDRESS, Address, Hash
@@ -13,13 +13,14 @@ from keeper.types.planning import Prediction
 @dataclass(frozen=True, slots=True)
 class Guard:
     """Word `word` of the reply of this static call must be at least `least` and below `below` (both unsigned, or both signed). As an
-    executor's guard: else it leaves early. Among its steps: else everything is undone."""
+    executor's guard: else it leaves early. Among its steps: else everything is undone. `meaning`: in words."""
 
     target: Address
     data: bytes
     word: int
     below: int
     least: int = 0
+    meaning: str = field(default="", compare=False)
 
 
 class Callback(StrEnum):
@@ -52,12 +53,14 @@ class Step:
 @dataclass(frozen=True, slots=True)
 class Permission:
     """Calls that an account contract of ours may make: of `target`, those with this `selector` (4 bytes) whose arguments have these values
-    at these places (words, ascending). `owed`: the token that the target may ask for in a callback; zero: it may not."""
+    at these places (words, ascending). `owed`: the token that the target may ask for in a callback; zero: it may not. `meaning`: for
+    whoever is to allow it."""
 
     target: Address
     selector: bytes
     pinned: tuple[tuple[int, int], ...] = ()
     owed: Address = ZERO_ADDRESS
+    meaning: str = field(default="", compare=False)
 
 
 Action = Step | Guard

@@ -68,10 +68,20 @@ class Standing:
         return next((held for held in self.holdings if held.target == target), Holding(target, 0, 0, 0, 0, 0))
 
 
+INHERITED, PAPER, EXIT, HEDGE, FEE, FUNDING, PRICE, OTHER = "inherited", "paper", "exit", "hedge", "fee", "funding", "price", "other"
+"""Kinds of entries. What a position earned when it was taken over, as if it were traded away at once; by how much the mark says more; what
+trading it away, and what trading in a hedge, lost against the mark, without the trading fee; that fee; funding; moves of the mark; and what
+is none of these (of the smallest units that the token cannot hold, or done by somebody else)."""
+
+GIVEN = "given"
+"""And what was given first to whoever has to bear the loss."""
+
+
 @dataclass(frozen=True, slots=True)
 class Entry:
     """Why the equity of an account of ours changed: of all its entries since any moment the sum is the change since then, to the unit.
-    `amount` with 18 decimals of the `token`, signed; `tx`: "" for what came by time alone. `target`: "" where it is no position's."""
+    `amount` with 18 decimals of the `token`, signed; `tx`: "" for what came by time alone. `target`: "" where it is no position's;
+    `account`: "" for what was taken over and traded away in one transaction, on no account at all."""
 
     market: str
     account: Address

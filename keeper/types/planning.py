@@ -69,7 +69,8 @@ class Fill:
     paid out can pay. `promised`: (token, amount) it earns later, in somebody else's transaction, or in one of ours that is yet to
     come. `before`: calls that anybody may make, without which it is not legal, or not what is told here.
 
-    `bound`: of a trade, the least it may bring or the most it may cost before it reverts, in the contract's unit; 0: any."""
+    `bound`: of a trade, the least it may bring or the most it may cost before it reverts, in the contract's unit; 0: any. `parts`: of what
+    it earns by taking a position over and trading it away at once, (kind, amount) with 18 decimals of the token."""
 
     account: Address
     debt_token: Address
@@ -89,6 +90,7 @@ class Fill:
     target: str = ""
     by: str = ""
     bound: int = 0
+    parts: tuple[tuple[str, int], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

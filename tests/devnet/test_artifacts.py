@@ -7,10 +7,10 @@ import re
 
 import pytest
 
+from keeper.address import created
 from keeper.devnet import Devnet, install
 from keeper.devnet.artifacts import OWN
 from keeper.devnet.contracts.__main__ import compile_source
-from keeper.devnet.genesis.builder import created
 from keeper.errors import KeeperError
 from keeper.types import Address
 

@@ -5,17 +5,17 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from itertools import pairwise
 
 import pytest
 
 from keeper.adapters.perp_v2.codec import signed_word, topic
-from keeper.config import load
-from keeper.devnet.names import BENEFICIARY, DEPLOYER
-from keeper.execution import account as codec
-from keeper.types import Address
-from tests.adapters.perp_v2.curie import Curie
-from tests.adapters.perp_v2.test_account import permissions
-from tests.e2e.world import Keeper, World, assert_ledger_is_the_chain, keeper_on, ours, settle_down, step, succeeded, world
+from keeper.commands.inventory import KINDS, inventory
+from keeper.types import DEPOSIT, Address
+from keeper.types.holding import EXIT, FEE, FUNDING, HEDGE, INHERITED, OTHER, PAPER, PRICE
+from tests.e2e.accounts import configured, housed
+from tests.e2e.test_reorg import replace
+from tests.e2e.world import Keeper, World, assert_ledger_is_the_chain, keeper_on, ours, query, settle_down, step, succeeded, world
 
 pytestmark = pytest.mark.timeout(300)
 
@@ -83,17 +83,11 @@ class Own:
 async def keeping(mode: str, margin: int, per_market: int = 50_000) -> AsyncIterator[Own]:
     """A world in whose config an account of ours keeps positions."""
     async with world(40, 1, markets=("perp",)) as here:
-        net = here.net
-        data = codec.deploy_data(DEPLOYER, BENEFICIARY, [here.executor], permissions(Curie(net)))
-        account = Address((await net.transact(DEPLOYER, None, data))["contractAddress"].lower())
-        await net.deal("USDC", account, margin * USD)
-        bases = [net.addresses[f"perp.base.{book}"] for book in BOOKS]
+        account = await housed(here)
+        await here.net.deal("USDC", account, margin * USD)
+        bases = [here.net.addresses[f"perp.base.{book}"] for book in BOOKS]
         hedges = f'hedges = [{{ target = "{bases[0]}", against = "{bases[1]}" }}]' if mode == "hedge" else ""
-        table = (
-            f'[[chains.inventory]]\nmarket = "perp"\naccount = "{account}"\nmode = "{mode}"\nper_market = {per_market}\nin_all = 100_000\n'
-        )
-        net.config.write_text(f"{net.config.read_text()}\n{table}{hedges}\n")
-        yield Own(World(net, here.executor, load(net.config, {})), account)
+        yield Own(configured(here, account, f'mode = "{mode}"\nper_market = {per_market}\nin_all = 100_000\n{hedges}'), account)
 
 
 async def moved(own: Own, keeper: Keeper, percent: float) -> None:
@@ -108,10 +102,12 @@ async def moved(own: Own, keeper: Keeper, percent: float) -> None:
         await own.look(number)
 
 
-async def slide(own: Own, keeper: Keeper) -> None:
+async def slide(own: Own, keeper: Keeper, until_held: bool = False) -> None:
     """By 40 % in small steps."""
     for _ in range(20):
         await moved(own, keeper, 2.5)
+        if until_held and own.holds:
+            return
 
 
 async def jump(own: Own, keeper: Keeper) -> None:
@@ -141,7 +137,7 @@ async def test_what_is_taken_is_gone_within_three_blocks_and_earns_money(margin:
             for block, size in own.sizes[book]:
                 assert abs(size) <= await own.grown(book, block - DEADLINE_BLOCKS + 1, block)
         assert any(size for seen in own.sizes.values() for _, size in seen)
-        await all_well(own, keeper)
+        await all_well(own, keeper, DEPOSIT, INHERITED, PAPER, PRICE, FUNDING, EXIT, FEE)
         assert await own.value() > margin * 10**18
 
 
@@ -166,13 +162,22 @@ async def test_what_is_kept_is_hedged_within_three_blocks() -> None:
             fresh = sum([await own.grown(book, block - DEADLINE_BLOCKS + 1, block) * own.price(book, block) for book in BOOKS]) // 10**18
             assert abs(ether + bitcoin) <= abs(ether) * BAND_BPS // 10_000 + fresh + 1
         assert any(ether * bitcoin < 0 for (_, ether), (_, bitcoin) in both)
-        await all_well(own, keeper)
+        await all_well(own, keeper, DEPOSIT, INHERITED, PAPER, PRICE, FUNDING, HEDGE, EXIT, FEE)
         assert await own.value() > 100_000 * 10**18
 
 
-async def all_well(own: Own, keeper: Keeper) -> None:
-    """Nothing reverted, and the ledger is what the chain says."""
+async def all_well(own: Own, keeper: Keeper, *kinds: str) -> None:
+    """Nothing reverted, the ledger is what the chain says, and why what we have changed is told to the unit."""
     await settle_down(own.here, keeper)
+    await keeper.ready(await step(own.here, keeper))
+    had = [row async for row in await inventory(own.here.settings, over_time=True)]
+    lives = [row async for row in await inventory(own.here.settings)]
+    assert abs(had[-1]["equity"] - await own.value()) < 10**12  # the contract tells it in the token's own unit
+    assert sum(row["total"] for row in lives) == had[-1]["equity"] - had[0]["equity"]
+    assert all(sum(row[kind] for kind in KINDS) == row["equity"] - last["equity"] for last, row in pairwise(had))
+    assert {kind for kind in KINDS if any(row[kind] for row in lives)} >= {*kinds}
+    unnamed, moved = (sum(abs(row[kind]) for row in had for kind in some) for some in ((OTHER,), KINDS))
+    assert unnamed * 10_000 < moved
     assert all(succeeded(receipt) for receipt in await ours(own.here))
     await assert_ledger_is_the_chain(own.here)
 
@@ -185,3 +190,22 @@ async def test_no_more_is_taken_than_the_limit_allows_and_the_rest_is_told_of() 
         assert max(abs(value) for seen in own.held.values() for _, value in seen) <= most * 10**18 * 101 // 100  # the mark moves on
         told = [o for report in keeper.reports for o in report.outcomes if o.reason == "inventory_limit"]
         assert told
+
+
+async def test_what_is_told_adds_up_over_restarts_and_blocks_that_are_taken_back() -> None:
+    async with keeping("hold", 100_000) as own:
+        async with keeper_on(own.here) as keeper:
+            await step(own.here, keeper)
+            await slide(own, keeper, until_held=True)
+            await replace(own.here, keeper, 2)
+            await moved(own, keeper, 1)
+        await own.here.net.set_prices({"WETH": (await own.here.net.prices())["WETH"] * 99 // 100})
+        await own.here.net.mine()
+        async with keeper_on(own.here) as keeper:
+            await moved(own, keeper, 2)
+            await slide(own, keeper, until_held=True)
+        async with keeper_on(own.here) as keeper:
+            for _ in range(8):
+                await keeper.ready(await step(own.here, keeper))
+            await all_well(own, keeper, INHERITED)
+        assert query(own.here, "select count(*) from entries where reverses is not null and account != ''") != [(0,)]

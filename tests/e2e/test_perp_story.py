@@ -9,6 +9,7 @@ import pytest
 from keeper.adapters.perp_v2.codec import signed_word, topic, topic_address
 from keeper.ledger.settle import Settled
 from keeper.types import Address, Log, Verdict
+from keeper.types.holding import EXIT, FEE, INHERITED
 from tests.e2e.played import Played
 
 pytestmark = pytest.mark.timeout(300)
@@ -65,6 +66,15 @@ def test_the_demo_wins_every_kind_of_liquidation_to_the_wei(played: Played, kind
     found = [item for item in won(played) if KINDS[kind](item)]
     assert found
     assert [item for item in found if item.predicted_profit != item.realised_profit or not item.exact] == []
+
+
+def test_where_the_money_of_a_position_came_from_and_went_is_told_to_the_last_unit(played: Played) -> None:
+    """Taken over at the mark with a part of the penalty, traded away at a loss against it, for a fee."""
+    traded = [item for item in won(played) if item.landed.plan.target]
+    assert [item for item in traded if sum(amount for _, amount in item.parts) // 10**12 != item.realised_profit] == []
+    parts = [dict(item.parts) for item in traded]
+    assert all(part[INHERITED] > 0 > part[FEE] for part in parts)
+    assert any(part[EXIT] < 0 for part in parts)
 
 
 def test_one_account_is_liquidated_in_two_markets(played: Played) -> None:

@@ -11,8 +11,9 @@ from hypothesis import strategies as st
 from keeper.book.state import Overlay, Tables
 from keeper.errors import Skip
 from keeper.inventory import money
-from keeper.inventory.money import EXIT, FEE, FUNDING, HEDGE, INHERITED, OTHER, PAPER, PRICE, Where, deal_of, dealt, drift, total
+from keeper.inventory.money import Where, deal_of, dealt, drift, total
 from keeper.types import CLOSE, DEPOSIT, OPEN, TAKE, WITHDRAW, Address, Entry, Pair, Standing
+from keeper.types.holding import EXIT, FEE, FUNDING, HEDGE, INHERITED, OTHER, PAPER, PRICE
 from tests.inventory.paper import OURS, USD, WAD, Paper, get, put
 
 MARKETS = {"eth": 2_000 * WAD, "btc": 60_000 * WAD + 1}

@@ -18,7 +18,8 @@ from keeper.adapters.perp_v2.settling import DUST
 from keeper.adapters.perp_v2.taking import Floor
 from keeper.book.state import Overlay
 from keeper.errors import Skip
-from keeper.types import Address, Deal, Fill, Pair, Write
+from keeper.types import Address, Deal, Fill, Pair, Traded, Write
+from keeper.types.holding import EXIT, FEE, GIVEN, INHERITED
 
 LIQUIDATE, COLLATERAL = "liquidate", "collateral"
 
@@ -109,11 +110,12 @@ def check(moment: Moment) -> None:
 class TakeOver:
     """`base` and `quote` are what the liquidator gets: the position, and its notional with the fee. `margin`: what that takes (18).
 
-    `given`: what has to be given to the fund first (in the settlement token), so that it can bear what is left. `heard`: feeds that have
-    to cache their answers first."""
+    `value`: of the base at the mark. `given`: what has to be given to the fund first (in the settlement token), so that it can bear what is
+    left. `heard`: feeds that have to cache their answers first."""
 
     base: int
     quote: int
+    value: int
     penalty: int
     to_fund: int
     margin: int
@@ -144,7 +146,7 @@ def take_over(floor: Floor, account: Address, number: int, cover: int) -> TakeOv
     quote = to_liquidator - notional
     owed = abs(min(quote, 0) + mul_div_truncated(min(size, 0), position.mark, WAD))
     margin = mul_ratio(owed, floor.cells.setting(floor.state, "im"))
-    return TakeOver(size, quote, penalty, penalty - to_liquidator, margin, bad_debt, given, heard)
+    return TakeOver(size, quote, notional, penalty, penalty - to_liquidator, margin, bad_debt, given, heard)
 
 
 def _check(found: Account) -> None:
@@ -210,7 +212,14 @@ def liquidate(moment: Moment, deal: Deal, cover: int) -> Fill:
         before=aid.before(deployment, taken.heard, taken.given),
         kind=LIQUIDATE,
         target=deal.target,
+        parts=_parts_of(taken, traded, deployment.scale),
     )
+
+
+def _parts_of(taken: TakeOver, traded: Traded, scale: int) -> tuple[tuple[str, int], ...]:
+    """What the position was worth more than it cost, and where that went."""
+    inherited, lost = taken.quote + taken.value, traded.quote + traded.fee - taken.value
+    return (INHERITED, inherited), (EXIT, lost), (FEE, -traded.fee), (GIVEN, -taken.given * scale)
 
 
 def number_of(deployment: Deployment, target: str) -> int:

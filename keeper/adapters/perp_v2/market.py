@@ -9,7 +9,7 @@ from typing import cast
 import numpy as np
 from numpy.typing import NDArray
 
-from keeper.adapters.perp_v2 import calls, events, holding, index, liquidation, prices, reads, rows
+from keeper.adapters.perp_v2 import calls, custody, events, holding, index, liquidation, prices, reads, rows
 from keeper.adapters.perp_v2.account import Account, account_at
 from keeper.adapters.perp_v2.breaks import next_change
 from keeper.adapters.perp_v2.cells import Cells, Deployment
@@ -38,6 +38,7 @@ from keeper.types import (
     Log,
     LogFilter,
     Pair,
+    Permission,
     PriceFeed,
     Quote,
     Read,
@@ -239,6 +240,12 @@ class PerpV2Market:
         """The positions of `account` that `by` may take over and keep."""
         moment = self.upcoming(view, at_s)
         return holding.takes(liquidation.take_overs(moment, account_at(moment, account)), by)
+
+    def permissions(self) -> tuple[Permission, ...]:
+        return custody.permissions(self.deployment)
+
+    def limits(self, account: Address) -> tuple[Guard, ...]:
+        return custody.limits(self.deployment, account)
 
     def encode(self, fill: Fill, executor: Address) -> tuple[Action, ...]:
         """`executor`: who makes the calls."""

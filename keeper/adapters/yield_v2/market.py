@@ -191,8 +191,8 @@ class YieldV2Market:
     def guard(self, deal: Deal) -> Guard:
         """To start, while nobody has; to buy, while there is something to buy."""
         data = call_data(AUCTIONS, vault_word(deal.account))
-        bounds = {"below": 1} if deal.kind == deals.START else {"least": 1, "below": 2**32}
-        return Guard(self.deployment.witch, data, START_WORD, **bounds)
+        least, below = (0, 1) if deal.kind == deals.START else (1, 2**32)
+        return Guard(self.deployment.witch, data, START_WORD, below, least)
 
     def falls(self, view: View, deal: Deal, at_s: int) -> bool:
         """To start is worth the same at any time; a lot grows until its price is the least."""

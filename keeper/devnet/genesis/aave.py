@@ -6,7 +6,8 @@ from typing import Any
 
 from eth_abi.abi import encode
 
-from keeper.devnet.genesis.builder import Builder, created
+from keeper.address import created
+from keeper.devnet.genesis.builder import Builder
 from keeper.devnet.genesis.tokens import BY_SYMBOL, EMODES, TOKENS, TREASURY, EMode, Token
 from keeper.devnet.names import DEPLOYER, V36, V302
 from keeper.types import ZERO_ADDRESS, Address

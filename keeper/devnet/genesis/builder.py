@@ -6,8 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from eth_utils.crypto import keccak
-
+from keeper.address import created
 from keeper.devnet.artifacts import Artifacts
 from keeper.devnet.names import DEPLOYER, artifact_of
 from keeper.devnet.rpc import Rpc
@@ -78,11 +77,3 @@ def transaction(sender: Address, to: Address | None, data: bytes, value: int, ga
     tx = {"from": sender, "data": "0x" + data.hex(), "value": hex(value), "gas": hex(gas)}
     fees = {"maxFeePerGas": hex(MAX_FEE_WEI), "maxPriorityFeePerGas": hex(TIP_WEI)}
     return tx | fees | ({"to": to} if to else {})
-
-
-def created(creator: Address, nonce: int) -> Address:
-    """Where CREATE puts the `nonce`-th contract of `creator`."""
-    digits = nonce.to_bytes((nonce.bit_length() + 7) // 8, "big")
-    number = digits if 0 < nonce < 0x80 else bytes([0x80 + len(digits)]) + digits
-    body = b"\x94" + bytes.fromhex(creator[2:]) + number
-    return Address("0x" + keccak(bytes([0xC0 + len(body)]) + body)[-20:].hex())  # of their RLP

@@ -12,8 +12,9 @@ from typing import Any
 
 from eth_utils.crypto import keccak
 
+from keeper.address import created
 from keeper.devnet.genesis.borrowers import MAX
-from keeper.devnet.genesis.builder import Builder, created
+from keeper.devnet.genesis.builder import Builder
 from keeper.devnet.genesis.tokens import BY_SYMBOL, give
 from keeper.devnet.names import DEPLOYER, PERP_ARBITRAGEUR, PERP_MARKETS, derived
 from keeper.devnet.uniswap import tick_of

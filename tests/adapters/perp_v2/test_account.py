@@ -14,6 +14,7 @@ from keeper.adapters.perp_v2.market import PerpV2Market
 from keeper.execution import account as codec
 from keeper.execution import executor as executor_codec
 from keeper.execution.calls import calldata
+from keeper.inventory.port import Custodial
 from keeper.options import Options
 from keeper.planning.predict import Predictor
 from keeper.planning.routing import Router
@@ -29,7 +30,6 @@ from keeper.types import (
     FundingKind,
     Guard,
     Pair,
-    Permission,
     Plan,
     Step,
 )
@@ -39,18 +39,11 @@ from tests.adapters.perp_v2.play import USD, Play
 from tests.adapters.perp_v2.test_holding import MARGIN, House
 from tests.adapters.perp_v2.test_liquidation import entered
 from tests.contracts.chain import BENEFICIARY, NO_GUARD, OPERATOR, OWNER, STRANGER, Chain
-from tests.contracts.custody import approval, limit, number
+from tests.contracts.custody import limit
 
 FREE = selector("getFreeCollateralByRatio(address,uint24)")
 MAINTENANCE, HALF = 62_500, 500_000
 """Millionths of the exposure."""
-
-
-def permissions(curie: Curie) -> list[Permission]:
-    house, vault, usdc = curie.at("clearing_house"), curie.at("vault"), curie.usdc
-    moves = [Permission(vault, called, ((0, number(usdc)),)) for called in (perp.DEPOSIT_CALL, perp.WITHDRAW_SOME)]
-    trades = [Permission(house, called) for called in (perp.CANCEL, perp.LIQUIDATE, perp.CLOSE_CALL, perp.TRADE)]
-    return [approval(usdc, vault), *moves, *trades]
 
 
 def free(curie: Curie, account: Address, ratio: int) -> Guard:
@@ -115,16 +108,22 @@ class Kept(House):
         return [await self.chain.balance(self.curie.usdc, who) for who in (self.account, self.executor, BENEFICIARY)]
 
 
+async def opened(reader: NodeReader, curie: Curie, *accounts: Address) -> PerpV2Market:
+    market = await PerpV2().open(reader, "test", curie.at("clearing_house"), None, Options({"accounts": [*accounts]}))
+    assert isinstance(market, PerpV2Market)
+    assert isinstance(market, Custodial)
+    return market
+
+
 @pytest.fixture
 async def kept(curie: Curie, reader: NodeReader) -> Kept:
     play, chain = Play(curie, Random(11)), Chain(curie.net)
     await play.begin()
     executor = await chain.deploy(executor_codec.deploy_data(OWNER, BENEFICIARY, [OPERATOR]))
-    account = await chain.deploy(codec.deploy_data(OWNER, BENEFICIARY, [executor], permissions(curie)))
+    account = await chain.deploy(codec.deploy_data(OWNER, BENEFICIARY, [executor], (await opened(reader, curie)).permissions()))
     await limit(chain, account, free(curie, account, MAINTENANCE))
     await curie.net.deal("USDC", account, 2 * MARGIN * USD)
-    market = await PerpV2().open(reader, "test", curie.at("clearing_house"), None, Options({"accounts": [account]}))
-    assert isinstance(market, PerpV2Market)
+    market = await opened(reader, curie, account)
     made = Kept(play, market, Indexer(reader, market), executor, account)
     await made.made(DEPOSIT, MARGIN * USD)
     return made
