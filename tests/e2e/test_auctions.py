@@ -71,6 +71,7 @@ async def test_without_a_rival_each_lot_is_bought_in_the_block_that_promises_mos
     async with keeper_on(world) as keeper:
         await fall(world, keeper, 3)
         bought = await until_bought(world, keeper, least=3)
+    prior = [(rival_bps, 1) for rival_bps in PRIOR_BPS]
     for account, block in bought.items():
         waited = [wait for wait in waits(keeper, account) if wait.margin_bps > 0]
         assert len(waited) > 3
@@ -80,7 +81,7 @@ async def test_without_a_rival_each_lot_is_bought_in_the_block_that_promises_mos
         step_bps = waited[-1].margin_bps - waited[-2].margin_bps
         margins = [wait.margin_bps for wait in waited] + [waited[-1].margin_bps + step_bps]
         for before, now in zip([-ABOVE_BPS, *margins], margins, strict=False):
-            worth = [promised(PRIOR_BPS, before, now, step_bps, later) for later in range(40)]
+            worth = [promised(prior, before, now, step_bps, later) for later in range(40)]
             assert (worth[0] >= 0.98 * max(worth)) == (now == margins[-1]), (before, now, step_bps)
     await assert_exact(world, bought)
     assert not (world.ledger_file.parent / "auctions.json").exists(), "our own purchases are not a rival's"
