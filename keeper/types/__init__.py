@@ -24,6 +24,7 @@ from keeper.types.planning import (
     PoolKey,
     Prediction,
     Purchase,
+    Reward,
     same_deal,
 )
 from keeper.types.prices import PoolPrice, PriceFeed
@@ -75,6 +76,7 @@ __all__ = [
     "Purchase",
     "Quote",
     "Read",
+    "Reward",
     "Row",
     "RowBlock",
     "SendResult",
