@@ -153,7 +153,8 @@ async def open_pipeline(
         alerts = PriceAlerts(named.name, _log, metrics)
         onlooker = await _onlooker(chain, hand, rivals_path(settings, named))
         judge = await stack.enter_async_context(counsel(named.auctions, settings.path.parent, chain.rivals))
-        accountant = Accountant(chain.book, chain.bookkeeper, chain.inventory.houses, Holdings(database))
+        holdings, tell = Holdings(database), partial(metrics.inventory, named.name)
+        accountant = Accountant(chain.book, chain.bookkeeper, chain.inventory.houses, holdings, tell)
         foresee = partial(_foresee, chain, onlooker, accountant, foresight, listeners)
         parts = _parts(chain, hand, simulator, desk, sink, _Report(settings, chain, sink, alerts, listeners), foresee, judge)
         chain.patience.model = TapedModel(recorder, judge) if recorder else judge

@@ -167,7 +167,7 @@ def test_arguments_arrive_checked_and_exact(keeper: Keeper, command: Callable[[s
         ((), {"next_block": True, "below_wad": 105 * 10**16}),
         ((ACCOUNT.lower(),), {"market": "m"}),
         ((), {"limit": 3}),
-        ((), {"owner": ACCOUNT.lower(), "beneficiary": None, "operator": None}),
+        ((ACCOUNT.lower(), None, None, False), {}),
         ((), {"keep": True, "dry_run": False, "accounts": 40, "seed": 9, "as_json": False}),
     ]
 

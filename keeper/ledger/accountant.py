@@ -6,7 +6,7 @@ one entry, so that the sum of all is always the change of what the account has.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 
 from keeper.book.book import Book, apply_logs
@@ -23,12 +23,14 @@ from keeper.types import CLOSE, OPEN, Block, Entry, Fill, Hash, Head, Plan, Stan
 RECENT = 1024
 """More than a reorg can undo."""
 
+Tell = Callable[[str, Standing, Sequence[Entry]], None]
+
 
 class Accountant:
-    """Of one chain."""
+    """Of one chain. `tell`: is told of the market, what we have there, and the entries that are new."""
 
-    def __init__(self, book: Book, bookkeeper: Bookkeeper, houses: Sequence[House], holdings: Holdings) -> None:
-        self._book, self._bookkeeper, self._houses, self._holdings = book, bookkeeper, houses, holdings
+    def __init__(self, book: Book, bookkeeper: Bookkeeper, houses: Sequence[House], holdings: Holdings, tell: Tell) -> None:
+        self._book, self._bookkeeper, self._houses, self._holdings, self._tell = book, bookkeeper, houses, holdings, tell
         self._known: dict[str, list[Had]] = {}
         """What was written down since the oldest block a reorg can undo, and the last before that; by market."""
         self._seen: dict[str, Head] = {}
@@ -79,6 +81,7 @@ class Accountant:
             return
         if not known or entries or _what(now) != _what(last):
             await self._holdings.append(head, house.market.name, now, entries)
+            self._tell(house.market.name, now, entries)
             known.append(Had(house.market.name, head.number, head.hash, now))
         self._seen[house.market.name] = head
 

@@ -10,7 +10,7 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
 from keeper.pipeline import BlockReport
 from keeper.planning.patience import WAITING
-from keeper.types import Outcome, Verdict
+from keeper.types import Entry, Outcome, Standing, Verdict
 
 
 class EventLog(Protocol):
@@ -33,6 +33,10 @@ class Metrics:
         doubt = "Doubt about a price: 0 none, 1 alert, 2 hold", ["chain", "market", "token", "check"]
         self.doubt = Gauge("keeper_price_doubt", *doubt, registry=registry)
         self.doubts = Counter("keeper_price_doubts", "Doubts about prices that arose", ["chain", "check"], registry=registry)
+        had = "What an account of ours has, in the quote token", ["chain", "market", "what"]
+        moved = "Why that changed since the start, by kind of entry", ["chain", "market", "kind"]
+        self.held = Gauge("keeper_inventory", *had, registry=registry)
+        self.moved = Gauge("keeper_inventory_change", *moved, registry=registry)
         self.work = Histogram("keeper_block_seconds", "Head to last transaction sent", ["chain"], registry=registry)
 
     def block(self, chain: str, report: BlockReport) -> None:
@@ -45,6 +49,12 @@ class Metrics:
 
     def outcome(self, chain: str, outcome: Outcome) -> None:
         self.outcomes.labels(chain, outcome.verdict.value, outcome.reason or "none").inc()
+
+    def inventory(self, chain: str, market: str, standing: Standing, entries: Iterable[Entry]) -> None:
+        for what in ("equity", "required", "exposure"):
+            self.held.labels(chain, market, what).set(getattr(standing, what) / 10**18)
+        for entry in entries:
+            self.moved.labels(chain, market, entry.kind).inc(entry.amount / 10**18)
 
     def price_doubted(self, chain: str, market: str, token: str, check: str, severity: int) -> None:
         """A doubt that arose, or with severity 0 went."""

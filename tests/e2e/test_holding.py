@@ -14,7 +14,8 @@ from keeper.commands.inventory import KINDS, inventory
 from keeper.types import DEPOSIT, Address
 from keeper.types.holding import EXIT, FEE, FUNDING, HEDGE, INHERITED, OTHER, PAPER, PRICE
 from tests.e2e.accounts import configured, housed
-from tests.e2e.world import Keeper, World, assert_ledger_is_the_chain, keeper_on, ours, settle_down, step, succeeded, world
+from tests.e2e.test_reorg import replace
+from tests.e2e.world import Keeper, World, assert_ledger_is_the_chain, keeper_on, ours, query, settle_down, step, succeeded, world
 
 pytestmark = pytest.mark.timeout(300)
 
@@ -101,10 +102,12 @@ async def moved(own: Own, keeper: Keeper, percent: float) -> None:
         await own.look(number)
 
 
-async def slide(own: Own, keeper: Keeper) -> None:
+async def slide(own: Own, keeper: Keeper, until_held: bool = False) -> None:
     """By 40 % in small steps."""
     for _ in range(20):
         await moved(own, keeper, 2.5)
+        if until_held and own.holds:
+            return
 
 
 async def jump(own: Own, keeper: Keeper) -> None:
@@ -187,3 +190,22 @@ async def test_no_more_is_taken_than_the_limit_allows_and_the_rest_is_told_of() 
         assert max(abs(value) for seen in own.held.values() for _, value in seen) <= most * 10**18 * 101 // 100  # the mark moves on
         told = [o for report in keeper.reports for o in report.outcomes if o.reason == "inventory_limit"]
         assert told
+
+
+async def test_what_is_told_adds_up_over_restarts_and_blocks_that_are_taken_back() -> None:
+    async with keeping("hold", 100_000) as own:
+        async with keeper_on(own.here) as keeper:
+            await step(own.here, keeper)
+            await slide(own, keeper, until_held=True)
+            await replace(own.here, keeper, 2)
+            await moved(own, keeper, 1)
+        await own.here.net.set_prices({"WETH": (await own.here.net.prices())["WETH"] * 99 // 100})
+        await own.here.net.mine()
+        async with keeper_on(own.here) as keeper:
+            await moved(own, keeper, 2)
+            await slide(own, keeper, until_held=True)
+        async with keeper_on(own.here) as keeper:
+            for _ in range(8):
+                await keeper.ready(await step(own.here, keeper))
+            await all_well(own, keeper, INHERITED)
+        assert query(own.here, "select count(*) from entries where reverses is not null and account != ''") != [(0,)]
