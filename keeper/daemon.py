@@ -42,6 +42,7 @@ from keeper.ledger.accountant import Accountant
 from keeper.ledger.holdings import Holdings
 from keeper.ledger.ledger import Ledger
 from keeper.ledger.onlooker import Onlooker
+from keeper.ledger.rewards import Rewards
 from keeper.ledger.schema import LEDGER_FILE
 from keeper.ledger.settle import Settled, Settler
 from keeper.log import get_logger
@@ -151,11 +152,14 @@ async def open_pipeline(
         await sink.record(await desk.take(await engine.recover(chain.head), chain.head))
         foresight = await Foresight.open(chain, settings.data_dir / named.name / "volatility.json")
         alerts = PriceAlerts(named.name, _log, metrics)
-        onlooker = await _onlooker(chain, hand, rivals_path(settings, named))
+        reckoner = Reckoner(chain.book.sources, chain.predictor, chain.patience, named.bidding.min_priority_fee_wei)
+        ours, path = (hand.executor, hand.beneficiary), rivals_path(settings, named)
+        onlooker = await Onlooker.open(chain.book, chain.bookkeeper, reckoner, chain.rivals, path, ours)
+        rewards = Rewards(chain.book, chain.bookkeeper, chain.reader, reckoner, Ledger(database))
         judge = await stack.enter_async_context(counsel(named.auctions, settings.path.parent, chain.rivals))
         holdings, tell = Holdings(database), partial(metrics.inventory, named.name)
         accountant = Accountant(chain.book, chain.bookkeeper, chain.inventory.houses, holdings, tell)
-        foresee = partial(_foresee, chain, onlooker, accountant, foresight, listeners)
+        foresee = partial(_foresee, chain, (onlooker, rewards, accountant), foresight, listeners)
         parts = _parts(chain, hand, simulator, desk, sink, _Report(settings, chain, sink, alerts, listeners), foresee, judge)
         chain.patience.model = TapedModel(recorder, judge) if recorder else judge
         chain.planner.warmth = TapedWarmth(recorder, chain.prewarmer) if recorder else chain.prewarmer
@@ -270,15 +274,10 @@ def _earnings(beneficiary: Address, address: Address, logs: Sequence[Log]) -> tu
     return (settled[1] if settled else 0), executor.gains(logs, address, beneficiary)
 
 
-async def _onlooker(chain: Chain, hand: Hand, path: Path) -> Onlooker:
-    reckoner = Reckoner(chain.book.sources, chain.predictor, chain.patience, chain.settings.bidding.min_priority_fee_wei)
-    return await Onlooker.open(chain.book, chain.bookkeeper, reckoner, chain.rivals, path, (hand.executor, hand.beneficiary))
-
-
-async def _foresee(chain: Chain, onlooker: Onlooker, accountant: Accountant, foresight: Foresight, listeners: Listeners) -> None:
+async def _foresee(chain: Chain, watchers: tuple[Onlooker, Rewards, Accountant], foresight: Foresight, listeners: Listeners) -> None:
     head = chain.head
-    await onlooker.look()
-    await accountant.look()
+    for watcher in watchers:
+        await watcher.look()
     if await foresight.prepare(head):
         for listener in listeners.ready:
             listener(chain.settings.name, head)

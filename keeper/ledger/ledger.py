@@ -31,8 +31,9 @@ PAID = "paid"
 
 @dataclass(frozen=True, slots=True)
 class LedgerRow:
-    """One landed transaction, or what one paid us. Profits in the smallest unit of `profit_token`; `foreign`: other people's transactions between ours and the
-    state it was planned on; `gains`: every token the beneficiary received, the profit included; `net_eth_wei`: their worth less the gas."""
+    """One landed transaction, or what one of others paid us. Profits in the smallest unit of `profit_token`; `foreign`: other people's
+    transactions between ours and the state it was planned on; `gains`: every token the beneficiary received, the profit included;
+    `net_eth_wei`: their worth less the gas."""
 
     tx: Hash
     block: int

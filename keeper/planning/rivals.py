@@ -18,7 +18,7 @@ from keeper.planning.choice import Chooser
 from keeper.planning.patience import Patience
 from keeper.planning.predict import Predictor
 from keeper.ports import Auctioneer, LogSource, Market, View
-from keeper.types import Block, Hash, Head, Purchase
+from keeper.types import Address, Block, Hash, Head, Purchase
 
 TELLING = 100
 """A purchase whose price is less than so many times its gas is passed over: what it tells of is the gas."""
@@ -41,6 +41,11 @@ class Reckoner:
         self._priority_fee_wei = priority_fee_wei
         self._markets = [market for market in predictor.markets.values() if isinstance(market, Auctioneer)]
 
+    @property
+    def watches(self) -> bool:
+        """Whether anything is sold at all."""
+        return bool(self._markets)
+
     def bought(self, block: Block, before: View) -> Iterator[Bought]:
         """Every purchase of a block, to be looked at before the next one is asked for. `before`: the state just before the block."""
         if not any(market.bought(block.logs, before) for market in self._markets):
@@ -62,3 +67,10 @@ class Reckoner:
                 standing = self._patience.standing(of.market, made, of.state, gas_price_wei)
                 if standing.price_wei >= TELLING * standing.cost_wei:
                     yield standing
+
+    def worth_wei(self, of: Bought, token: Address, amount: int) -> int:
+        """By the market's oracle; nothing without a price."""
+        try:
+            return self._predictor.value_wei(of.market, of.state, token, amount)
+        except Skip:
+            return 0
