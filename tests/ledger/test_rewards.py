@@ -10,12 +10,14 @@ from pathlib import Path
 import pytest
 
 from keeper.app import Chain, ledger_path, open_chain
+from keeper.book.state import Overlay
 from keeper.config import load
 from keeper.devnet import Devnet
 from keeper.devnet.names import BENEFICIARY
 from keeper.ledger.ledger import PAID, Ledger, LedgerRow
 from keeper.ledger.rewards import STRANGER, Rewards
 from keeper.planning.rivals import Reckoner
+from keeper.ports import Auctioneer
 from keeper.types import Address
 from tests.e2e.auctions import Rival
 from tests.ledger.test_ledger import raw, row
@@ -156,6 +158,23 @@ async def test_a_reorg_takes_back_what_was_paid_and_the_sum_is_what_came_in_the_
         every = await raw(scene.ledger, "SELECT realised_profit, reverses FROM ledger WHERE result = 'paid'")
         assert sum(int(str(amount)) for amount, _ in every) == came
         assert len([reverses for _, reverses in every if reverses]) == 2
+
+
+async def test_of_two_parts_in_one_transaction_the_second_is_reckoned_on_what_the_first_left(net: Devnet, tmp_path: Path) -> None:
+    async with staged(net, tmp_path) as scene:
+        (first, *_), _ = await ours_and_not(scene)
+        await scene.bought(first, part=3)
+        book, market = scene.chain.book, scene.chain.predictor.markets["yield"]
+        assert isinstance(market, Auctioneer)
+        view = book.before(scene.chain.head.hash)
+        assert view
+        logs = (await scene.chain.bookkeeper.block(scene.chain.head)).logs
+        (once,), (one, two) = market.bought(logs, view), market.bought([*logs, *logs], view)
+        left = Overlay(view)
+        left.write(write for log in logs for write in market.apply(log, left))
+        (later,) = market.bought(logs, left)
+        assert once == one != two
+        assert two.reward == later.reward
 
 
 async def test_the_transaction_that_paid_us_may_be_ours_and_keeps_its_own_row(net: Devnet, tmp_path: Path) -> None:
