@@ -48,7 +48,7 @@ class Accountant:
         name, branch = house.market.name, {head.hash for head in self._book.ancestors()}
         oldest = min((head.number for head in self._book.ancestors()), default=0)
         if name not in self._known:
-            self._known[name] = await self._holdings.had(name, limit=RECENT)
+            self._known[name] = await self._holdings.had(name, house.account, RECENT)
         recent = [had for had in self._known[name] if had.block >= oldest]
         gone = [had.block_hash for had in recent if had.block_hash not in branch]
         await self._holdings.undo(gone)
