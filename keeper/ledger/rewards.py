@@ -13,8 +13,11 @@ from keeper.book.book import Book
 from keeper.book.bookkeeper import BlockReader, Bookkeeper
 from keeper.errors import Transient
 from keeper.ledger.ledger import PAID, Ledger, LedgerRow
+from keeper.log import get_logger
 from keeper.planning.rivals import Bought, Reckoner
 from keeper.types import Address, Hash, Head, Log, LogFilter, Reward
+
+log = get_logger("rewards")
 
 TRANSFER = "0xddf252ad1be2c89b69c2b068fc378daa952ba7f163c4a11628f55a4df523b3ef"
 """Transfer(address,address,uint256)"""
@@ -74,6 +77,8 @@ class Rewards:
         await self._ledger.pay(rows)
         if rows:
             self._paid[head.hash] = head.number
+        for row in rows:
+            log.info("paid", market=row.market, account=row.account, token=row.profit_token, amount=row.realised_profit, why=row.reason)
 
     async def _row(self, head: Head, bought: Bought, reward: Reward, came: int) -> LedgerRow:
         market, account = bought.market.name, bought.purchase.pair.account
