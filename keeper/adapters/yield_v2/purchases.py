@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 
 from keeper.adapters.yield_v2 import deals
 from keeper.adapters.yield_v2.cells import Cells, Deployment
-from keeper.adapters.yield_v2.codec import account_of, topic, topic_address, word
+from keeper.adapters.yield_v2.codec import account_of, log_word, topic, topic_address
 from keeper.adapters.yield_v2.events import Applier
 from keeper.adapters.yield_v2.position import Position, evaluate
 from keeper.book.state import Overlay
@@ -26,7 +26,7 @@ def purchases(deployment: Deployment, cells: Cells, logs: Sequence[Log], view: V
         join = cells.join_of(view, deployment, found.vault.base) if found else None
         if found is None or found.lot is None or join is None:
             continue
-        art = word(log.data, 1)
+        art = log_word(log, 1)
         cover = deals.cover_of(cells, view, found, art)
         pair = Pair(found.account, found.base.token, found.ilk.token, (cover,), deals.BUY, join)
         yield Purchase(topic_address(log.topics[2]), pair, _reward(deployment, cells, view, found, art))
