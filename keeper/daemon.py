@@ -43,6 +43,7 @@ from keeper.ledger.bookmaker import Bookmaker, Learned
 from keeper.ledger.holdings import Holdings
 from keeper.ledger.ledger import Ledger
 from keeper.ledger.onlooker import Onlooker
+from keeper.ledger.rewards import Rewards
 from keeper.ledger.schema import LEDGER_FILE
 from keeper.ledger.settle import Settled, Settler
 from keeper.log import get_logger
@@ -156,12 +157,15 @@ async def open_pipeline(
         await sink.record(await desk.take(await engine.recover(chain.head), chain.head))
         foresight = await Foresight.open(chain, settings.data_dir / named.name / "volatility.json")
         alerts = PriceAlerts(named.name, _log, metrics)
-        onlooker = await _onlooker(chain, hand, rivals_path(settings, named))
+        reckoner = Reckoner(chain.book.sources, chain.predictor, chain.patience, named.bidding.min_priority_fee_wei)
+        ours, path = (hand.executor, hand.beneficiary), rivals_path(settings, named)
+        onlooker = await Onlooker.open(chain.book, chain.bookkeeper, reckoner, chain.rivals, path, ours)
+        rewards = Rewards(chain.book, chain.bookkeeper, chain.reader, reckoner, Ledger(database))
         judge = await stack.enter_async_context(counsel(named.auctions, settings.path.parent, chain.rivals))
         holdings, tell = Holdings(database), partial(metrics.inventory, named.name)
         accountant = Accountant(chain.book, chain.bookkeeper, chain.inventory.houses, holdings, tell)
         bookmaker = _bookmaker(chain, hand, learned, races_path(settings, named))
-        foresee = partial(_foresee, chain, (onlooker, accountant, bookmaker), foresight, listeners)
+        foresee = partial(_foresee, chain, (onlooker, rewards, accountant, bookmaker), foresight, listeners)
         report, bids = _Report(settings, chain, sink, alerts, listeners), bid_policy(named.bidding, learned.odds, learned.budget)
         parts = _parts(chain, hand, simulator, desk, sink, report, foresee, judge, bids)
         chain.patience.model = TapedModel(recorder, judge) if recorder else judge
