@@ -10,6 +10,7 @@ from __future__ import annotations
 from keeper.adapters.morpho_blue.cells import Deployment, Policy
 from keeper.adapters.morpho_blue.codec import WORD, call_data, reply_word, selector, topic
 from keeper.adapters.morpho_blue.market import ADAPTER, BPS_WAD, MorphoBlueMarket
+from keeper.birth import require_births
 from keeper.errors import ConfigError
 from keeper.options import NO_OPTIONS, OptionError, Options
 from keeper.ports import Market, Reader
@@ -57,10 +58,11 @@ def _policy(options: Options) -> Policy:
 
 async def _birth(reader: Reader, address: Address, first_block: int | None) -> int:
     """Its first log names its owner."""
+    start, head = first_block or 0, await reader.head()
+    logs = await reader.logs([LogFilter(address, frozenset({BIRTH}), start)], start, head.number)
     if first_block is not None:
+        require_births([address], logs, first_block)
         return first_block
-    head = await reader.head()
-    logs = await reader.logs([LogFilter(address, frozenset({BIRTH}), 0)], 0, head.number)
     if not logs:
         raise ConfigError(f"the node has no logs of {address}: set first_block to the block it was deployed in")
     return logs[0].block_number
