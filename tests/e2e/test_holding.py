@@ -125,7 +125,7 @@ async def jump(own: Own, keeper: Keeper) -> None:
 def stuck(own: Own, keeper: Keeper, block: int) -> bool:
     """Whether it was told that nothing can be sold now, for what the next block would have."""
     told = (o for report in keeper.reports if report.head.number == block - 1 for o in report.outcomes if o.account == own.account)
-    return any(outcome.reason in {"tick_limit", "exit_cap"} for outcome in told)
+    return any(outcome.reason in {"tick_limit", "price_band", "exit_cap"} for outcome in told)
 
 
 @pytest.mark.parametrize("margin", [3_000, 100_000])

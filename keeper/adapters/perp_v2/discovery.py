@@ -125,7 +125,7 @@ class _Discovery:
 
     async def _book(self, parts: Mapping[str, Address], base: Address, pool: Address) -> BookInfo:
         info = await self._reader.call(Read(parts["registry"], call_data(selector("getMarketInfo(address)"), base)))
-        names = ("pool", "exchange", "fee", "insurance")
+        names = ("pool", "exchange", "fee", "insurance", "spread")
         defaults = {field: reply_word(info, at) or 0 for at, field in enumerate(names) if at}
         defaults["max_ticks"] = await self._word(parts["exchange"], "getMaxTickCrossedWithinBlock(address)", base)
         dispatcher = await self._address_of(base, "getPriceFeed()")

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 
 from keeper.adapters.yield_v2 import deals
 from keeper.adapters.yield_v2.cells import Cells, Deployment
-from keeper.adapters.yield_v2.codec import account_of, topic, topic_address, word
+from keeper.adapters.yield_v2.codec import account_of, log_word, topic, topic_address
 from keeper.adapters.yield_v2.position import evaluate
 from keeper.ports import View
 from keeper.types import Log, Pair, Purchase
@@ -23,6 +23,6 @@ def purchases(deployment: Deployment, cells: Cells, logs: Sequence[Log], view: V
         join = cells.join_of(view, deployment, found.vault.base) if found else None
         if found is None or found.lot is None or join is None:
             continue
-        cover = deals.cover_of(cells, view, found, word(log.data, 1))
+        cover = deals.cover_of(cells, view, found, log_word(log, 1))
         pair = Pair(found.account, found.base.token, found.ilk.token, (cover,), deals.BUY, join)
         yield Purchase(topic_address(log.topics[2]), pair)
