@@ -48,6 +48,7 @@ from keeper.ledger.schema import LEDGER_FILE
 from keeper.ledger.settle import Settled, Settler
 from keeper.log import get_logger
 from keeper.monitor import health
+from keeper.monitor.left_out import LeftOut
 from keeper.monitor.prices import PriceAlerts
 from keeper.monitor.report import Metrics, Reporter
 from keeper.pipeline import BlockReport, Parts, Pipeline
@@ -353,11 +354,13 @@ class _Report:
     def __init__(self, settings: Settings, chain: ChainState, sink: _Sink, alerts: PriceAlerts, listeners: Listeners) -> None:
         self._settings, self._chain, self._sink, self._alerts, self._listeners = settings, chain, sink, alerts, listeners
         self._looked = False
+        self._left_out = LeftOut(chain.settings.name, _log)
 
     def __call__(self, report: BlockReport) -> None:
         if not self._looked and (problem := unpriced(self._chain)):
             raise ConfigError(problem)
         self._looked = True
+        self._left_out.tell(self._chain.markets, self._chain.view)
         self._sink.reporter.block(report)
         prices = self._chain.prices()
         for market in self._chain.markets:
