@@ -18,7 +18,9 @@ async def test_accounts_just_below_health_are_liquidated_by_two_calls_that_land_
                 await step(here, keeper, await drop(here, percent=2))
                 await settle_down(here, keeper)
         written = {row["tx"]: row for row in await assert_ledger_is_the_chain(here)}
-        kinds = {tx: json.loads(plan)["plan"]["kind"] for tx, plan in query(here, "select tx, plan_json from outbox where state = 'included'")}
+        kinds = {
+            tx: json.loads(plan)["plan"]["kind"] for tx, plan in query(here, "select tx, plan_json from outbox where state = 'included'")
+        }
     assert set(kinds.values()) == {LIQUIDATE, TWICE}
     twice = [written[tx] for tx, kind in kinds.items() if kind == TWICE]
     assert len(twice) >= 3
