@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from keeper.adapters.morpho_blue.cells import MOST_MARKETS
 from keeper.commands.adapters import adapters, options
 from keeper.errors import ConfigError
 from keeper.scaffold import write
@@ -91,6 +92,8 @@ async def test_what_it_can_do_and_be_told_is_listed_as_the_daemon_has_it() -> No
         ("morpho-blue", "dollars"): (),
         ("morpho-blue", "least_lltv_bps"): 0,
         ("morpho-blue", "most_lltv_bps"): 10_000,
+        ("morpho-blue", "most_markets"): MOST_MARKETS,
+        ("morpho-blue", "least_borrowed_usd"): 0,
         ("perp-v2", "accounts"): (),
         ("yield-v2", "reward_to"): (),
     }
