@@ -72,7 +72,8 @@ def _abilities(kind: Any) -> list[str]:
 
 
 def _shown(option: Option) -> Row:
-    return {"option": option.name, "is": option.wanted, "default": option.default, "about": option.about}
+    default = list(option.default) if isinstance(option.default, tuple) else option.default
+    return {"option": option.name, "is": option.wanted, "default": default, "about": option.about}
 
 
 def new(name: str, parent: Path) -> list[Row]:

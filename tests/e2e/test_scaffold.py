@@ -87,15 +87,15 @@ async def test_what_it_can_do_and_be_told_is_listed_as_the_daemon_has_it() -> No
     }
     told = list(options(rows))
     assert {(one["adapter"], one["option"]): one["default"] for one in told} == {
-        ("morpho-blue", "markets"): (),
+        ("morpho-blue", "markets"): [],
         ("morpho-blue", "feeds"): {},
-        ("morpho-blue", "dollars"): (),
+        ("morpho-blue", "dollars"): [],
         ("morpho-blue", "least_lltv_bps"): 0,
         ("morpho-blue", "most_lltv_bps"): 10_000,
         ("morpho-blue", "most_markets"): MOST_MARKETS,
         ("morpho-blue", "least_borrowed_usd"): 0,
-        ("perp-v2", "accounts"): (),
-        ("yield-v2", "reward_to"): (),
+        ("perp-v2", "accounts"): [],
+        ("yield-v2", "reward_to"): [],
     }
     assert [one["option"] for one in told if not one["about"] or not one["is"]] == []
 

@@ -53,7 +53,7 @@ def _policy(options: Options) -> Policy:
     least = options.whole("least_lltv_bps", 0, 0, MOST_LLTV_BPS, about="markets with a lower LLTV are followed by id only")
     most = options.whole("most_lltv_bps", MOST_LLTV_BPS, 0, MOST_LLTV_BPS, about="markets with a higher LLTV are followed by id only")
     room = options.whole(
-        "most_markets", MOST_MARKETS, 1, MOST_MARKETS, about="how many are followed by their feeds, those with the most debt first"
+        "most_markets", MOST_MARKETS, 1, MOST_MARKETS, about="how many are followed at most, those with the most debt first"
     )
     least_usd = options.whole("least_borrowed_usd", 0, 0, MOST_USD, about="markets where less is borrowed are followed by id only")
     options.finish()
