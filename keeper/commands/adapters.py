@@ -6,7 +6,7 @@ Nothing is declared twice: options are what an adapter asks for when it is opene
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterable, Iterator
+from collections.abc import AsyncIterator, Iterable, Iterator, Mapping
 from importlib.metadata import EntryPoint, entry_points
 from inspect import getdoc
 from pathlib import Path
@@ -43,7 +43,7 @@ async def adapters() -> AsyncIterator[Row]:
             yield named | await _described(plug)
 
 
-def options(rows: Iterable[Row]) -> Iterator[Row]:
+def options(rows: Iterable[Mapping[str, Any]]) -> Iterator[Row]:
     """Of these adapters, one row an option."""
     for row in rows:
         if row["options"] is None:
