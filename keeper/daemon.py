@@ -10,7 +10,7 @@ import gc
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import Protocol
@@ -18,6 +18,7 @@ from typing import Protocol
 from prometheus_client import CollectorRegistry, start_http_server
 
 from keeper.app import Chain, ChainState, ledger_path, meet, open_chain, open_state, races_path, rivals_path, unpriced
+from keeper.bidding.caps import Capped
 from keeper.book.audit import Auditor
 from keeper.book.indexer import Progress
 from keeper.chain.fees import next_base_fee
@@ -28,6 +29,7 @@ from keeper.config import Settings
 from keeper.config.settings import ChainSettings
 from keeper.errors import ConfigError, Halt, Transient
 from keeper.execution import executor
+from keeper.execution.bids import advised
 from keeper.execution.calls import calldata
 from keeper.execution.counsel import Counsel, counsel
 from keeper.execution.desk import Desk, DeskLimits
@@ -59,7 +61,7 @@ from keeper.recording.record import EXECUTOR, Player, Recorder, TapedModel, Tape
 from keeper.recording.replay import Replayed, run_again
 from keeper.recording.tape import read_tape
 from keeper.storage.database import Database
-from keeper.terms import bid_policy, purse
+from keeper.terms import bid_policy, caps, purse
 from keeper.types import Address, Head, Log, Outcome, Prediction
 
 RESTART_FIRST_S, RESTART_MOST_S = 0.5, 10.0
@@ -167,8 +169,10 @@ async def open_pipeline(
         accountant = Accountant(chain.book, chain.bookkeeper, chain.inventory.houses, holdings, tell)
         bookmaker = _bookmaker(chain, hand, learned, races_path(settings, named))
         foresee = partial(_foresee, chain, (onlooker, rewards, accountant, bookmaker), foresight, listeners)
-        report, bids = _Report(settings, chain, sink, alerts, listeners), bid_policy(named.bidding, learned.odds, learned.budget)
-        parts = _parts(chain, hand, simulator, desk, sink, report, foresee, judge, bids)
+        inner = bid_policy(named.bidding, learned.odds)
+        bidder = await stack.enter_async_context(advised(named.bidding, settings.path.parent, inner))
+        report, bids = _Report(settings, chain, sink, alerts, listeners), Capped(bidder, caps(named.bidding), learned.budget)
+        parts = replace(_parts(chain, hand, simulator, desk, sink, report, foresee, judge, bids), advise=bidder.advise)
         chain.patience.model = TapedModel(recorder, judge) if recorder else judge
         chain.planner.warmth = TapedWarmth(recorder, chain.prewarmer) if recorder else chain.prewarmer
         pipeline = Pipeline(recorded(parts, recorder) if recorder else parts)
