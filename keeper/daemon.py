@@ -13,11 +13,11 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
+from typing import Protocol
 
 from prometheus_client import CollectorRegistry, start_http_server
 
-from keeper.app import Chain, ChainState, ledger_path, meet, open_chain, open_state, rivals_path, unpriced
-from keeper.bidding.share import ProfitShare
+from keeper.app import Chain, ChainState, ledger_path, meet, open_chain, open_state, races_path, rivals_path, unpriced
 from keeper.book.audit import Auditor
 from keeper.book.indexer import Progress
 from keeper.chain.fees import next_base_fee
@@ -39,6 +39,7 @@ from keeper.execution.signer import decode
 from keeper.execution.submission import Submission
 from keeper.foresight import Foresight
 from keeper.ledger.accountant import Accountant
+from keeper.ledger.bookmaker import Bookmaker, Learned
 from keeper.ledger.holdings import Holdings
 from keeper.ledger.ledger import Ledger
 from keeper.ledger.onlooker import Onlooker
@@ -47,14 +48,18 @@ from keeper.ledger.schema import LEDGER_FILE
 from keeper.ledger.settle import Settled, Settler
 from keeper.log import get_logger
 from keeper.monitor import health
+from keeper.monitor.left_out import LeftOut
 from keeper.monitor.prices import PriceAlerts
 from keeper.monitor.report import Metrics, Reporter
 from keeper.pipeline import BlockReport, Parts, Pipeline
+from keeper.planning.races import Referee
 from keeper.planning.rivals import Reckoner
-from keeper.recording.record import EXECUTOR, Player, Recorder, TapedModel, TapedReader, TapedStore, TapedWarmth, recorded
+from keeper.ports import BidPolicy
+from keeper.recording.record import EXECUTOR, Player, Recorder, TapedModel, TapedPolicy, TapedReader, TapedStore, TapedWarmth, recorded
 from keeper.recording.replay import Replayed, run_again
 from keeper.recording.tape import read_tape
 from keeper.storage.database import Database
+from keeper.terms import bid_policy, purse
 from keeper.types import Address, Head, Log, Outcome, Prediction
 
 RESTART_FIRST_S, RESTART_MOST_S = 0.5, 10.0
@@ -147,7 +152,8 @@ async def open_pipeline(
             recorder.tape.write(EXECUTOR, hand.executor)
         simulator = _simulator(chain, hand)
         engine = _engine(chain, database, hand, live, partial(_stale, chain, simulator))
-        sink = _Sink(Ledger(database), Reporter(named.name, _log, metrics), listeners, named.name)
+        learned = await Learned.recall(races_path(settings, named), purse(named.bidding))
+        sink = _Sink(Ledger(database), Reporter(named.name, _log, metrics), listeners, named.name, learned.budget.heard)
         desk = _desk(chain, engine, database, hand, listeners)
         await sink.record(await desk.take(await engine.recover(chain.head), chain.head))
         foresight = await Foresight.open(chain, settings.data_dir / named.name / "volatility.json")
@@ -159,8 +165,10 @@ async def open_pipeline(
         judge = await stack.enter_async_context(counsel(named.auctions, settings.path.parent, chain.rivals))
         holdings, tell = Holdings(database), partial(metrics.inventory, named.name)
         accountant = Accountant(chain.book, chain.bookkeeper, chain.inventory.houses, holdings, tell)
-        foresee = partial(_foresee, chain, (onlooker, rewards, accountant), foresight, listeners)
-        parts = _parts(chain, hand, simulator, desk, sink, _Report(settings, chain, sink, alerts, listeners), foresee, judge)
+        bookmaker = _bookmaker(chain, hand, learned, races_path(settings, named))
+        foresee = partial(_foresee, chain, (onlooker, rewards, accountant, bookmaker), foresight, listeners)
+        report, bids = _Report(settings, chain, sink, alerts, listeners), bid_policy(named.bidding, learned.odds, learned.budget)
+        parts = _parts(chain, hand, simulator, desk, sink, report, foresee, judge, bids)
         chain.patience.model = TapedModel(recorder, judge) if recorder else judge
         chain.planner.warmth = TapedWarmth(recorder, chain.prewarmer) if recorder else chain.prewarmer
         pipeline = Pipeline(recorded(parts, recorder) if recorder else parts)
@@ -185,6 +193,7 @@ def _parts(
     report: _Report,
     foresee: Callable[[], Awaitable[None]],
     judge: Counsel,
+    policy: BidPolicy,
 ) -> Parts:
     settings = chain.settings
     return Parts(
@@ -194,7 +203,7 @@ def _parts(
         planning=chain.planner,
         encode=partial(_encode, chain, hand.executor),
         simulator=simulator,
-        policy=ProfitShare(**settings.bidding.model_dump()),
+        policy=policy,
         submitter=desk,
         settling=desk,
         sink=sink,
@@ -218,8 +227,8 @@ async def replay(settings: Settings, path: Path) -> Replayed:
     state = await open_state(named, TapedReader(player, None), TapedStore(player, None), lambda source, block, target: None)
     state.planner.warmth = TapedWarmth(player, None)
     state.patience.model = TapedModel(player, None)
-    policy = ProfitShare(**named.bidding.model_dump())
-    return await run_again(entries, player, state, state.watch, state.planner, partial(_encode, state, address), policy, state.landing)
+    encode, policy = partial(_encode, state, address), TapedPolicy(player, None)
+    return await run_again(entries, player, state, state.watch, state.planner, encode, policy, state.landing)
 
 
 def one_chain(settings: Settings) -> ChainSettings:
@@ -274,10 +283,27 @@ def _earnings(beneficiary: Address, address: Address, logs: Sequence[Log]) -> tu
     return (settled[1] if settled else 0), executor.gains(logs, address, beneficiary)
 
 
-async def _foresee(chain: Chain, watchers: tuple[Onlooker, Rewards, Accountant], foresight: Foresight, listeners: Listeners) -> None:
+async def _onlooker(chain: Chain, hand: Hand, path: Path) -> Onlooker:
+    reckoner = Reckoner(chain.book.sources, chain.predictor, chain.patience, chain.settings.bidding.min_priority_fee_wei)
+    return await Onlooker.open(chain.book, chain.bookkeeper, reckoner, chain.rivals, path, (hand.executor, hand.beneficiary))
+
+
+def _bookmaker(chain: Chain, hand: Hand, learned: Learned, path: Path) -> Bookmaker:
+    bidding, ours = chain.settings.bidding, (hand.executor, hand.signer.address)
+    referee = Referee(chain.book.sources, chain.predictor, bidding.min_profit_wei)
+    return Bookmaker(chain.book, chain.bookkeeper, chain.rpc, referee, learned, bidding.channel, path, ours)
+
+
+class Looker(Protocol):
+    async def look(self) -> None:
+        """At what has happened since the last time."""
+        ...
+
+
+async def _foresee(chain: Chain, lookers: Sequence[Looker], foresight: Foresight, listeners: Listeners) -> None:
     head = chain.head
-    for watcher in watchers:
-        await watcher.look()
+    for looker in lookers:
+        await looker.look()
     if await foresight.prepare(head):
         for listener in listeners.ready:
             listener(chain.settings.name, head)
@@ -307,12 +333,15 @@ def _tell(listeners: Listeners, chain: str, settled: Sequence[Settled]) -> None:
 class _Sink:
     """Outcomes go to the ledger, the log, the metrics and the listeners."""
 
-    def __init__(self, ledger: Ledger, reporter: Reporter, listeners: Listeners, chain: str) -> None:
-        self._ledger, self.reporter, self._listeners, self._chain = ledger, reporter, listeners, chain
+    def __init__(
+        self, ledger: Ledger, reporter: Reporter, listeners: Listeners, chain: str, heard: Callable[[Sequence[Outcome]], None]
+    ) -> None:
+        self._ledger, self.reporter, self._listeners, self._chain, self._heard = ledger, reporter, listeners, chain, heard
 
     async def record(self, outcomes: Sequence[Outcome]) -> None:
         if not outcomes:
             return
+        self._heard(outcomes)
         await self._ledger.record(outcomes)
         self.reporter.outcomes(outcomes)
         for listener in self._listeners.outcomes:
@@ -325,11 +354,13 @@ class _Report:
     def __init__(self, settings: Settings, chain: ChainState, sink: _Sink, alerts: PriceAlerts, listeners: Listeners) -> None:
         self._settings, self._chain, self._sink, self._alerts, self._listeners = settings, chain, sink, alerts, listeners
         self._looked = False
+        self._left_out = LeftOut(chain.settings.name, _log)
 
     def __call__(self, report: BlockReport) -> None:
         if not self._looked and (problem := unpriced(self._chain)):
             raise ConfigError(problem)
         self._looked = True
+        self._left_out.tell(self._chain.markets, self._chain.view)
         self._sink.reporter.block(report)
         prices = self._chain.prices()
         for market in self._chain.markets:

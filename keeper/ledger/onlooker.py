@@ -62,7 +62,7 @@ class Onlooker:
         """A disk that takes nothing costs a restart what was seen, nothing else."""
         text = orjson.dumps({"block": self._since, "margins_bps": self._rivals.state()})
         with suppress(OSError):
-            await asyncio.to_thread(_replace, self._path, text)
+            await asyncio.to_thread(replace_file, self._path, text)
 
     @classmethod
     async def open(
@@ -92,7 +92,7 @@ def _read(path: Path) -> Mapping[str, Any]:
     return {}
 
 
-def _replace(path: Path, content: bytes) -> None:
+def replace_file(path: Path, content: bytes) -> None:
     partial = path.with_suffix(".new")
     partial.write_bytes(content)
     os.replace(partial, path)

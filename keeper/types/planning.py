@@ -12,7 +12,9 @@ from keeper.types.base import Address, Write
 if TYPE_CHECKING:
     from keeper.types.execution import Step
 
-LIQUIDATE = "liquidate"
+LIQUIDATE, TWICE = "liquidate", "liquidate_twice"
+"""TWICE: by two calls in one transaction, of which the `target` names the first one's cover."""
+
 TAKE, CLOSE, OPEN, DEPOSIT, WITHDRAW = "take", "close", "open", "deposit", "withdraw"
 """On an account contract of ours: take a position over and keep it, trade it away, trade into one, put margin in, take it out."""
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Mapping
 from math import isfinite
 from random import Random
 
@@ -111,17 +112,23 @@ class Rows:
         for state in await case.states():
             prices = {token: price for token, price in _prices(state, rng).items() if state.market.repriced(state.view, {token: price})}
             require(bool(prices), "no price can be changed")
-            view = Overlay(state.view, state.market.repriced(state.view, prices))
+            told = _told(state, prices)
             for token, price in prices.items():
-                found = state.market.price(view, token)
-                near = found is not None and abs(found - price) <= max(1, price // FINENESS)
-                require(near, f"the price of {token} after repriced: expected {price}, got {found}")
+                near = abs(told.get(token, 0) - price) <= max(1, price // FINENESS)
+                require(near, f"the price of {token} after repriced: expected {price}, got {told.get(token)}")
+            same(_told(state, told), told, "prices the oracle has told, after repriced to them")
+            view = Overlay(state.view, state.market.repriced(state.view, told))
             worth = {token: state.market.value(view, token, 10**feed.decimals) for token, feed in _feeds(state).items() if token in prices}
-            said = {token: state.market.price(view, token) for token in worth}
-            same(worth, said, "what a whole token is worth after repriced")
+            same(worth, {token: told[token] for token in worth}, "what a whole token is worth after repriced")
 
 
 # --- parts --------------------------------------------------------------------------------------------------------
+
+
+def _told(state: State, prices: Mapping[Address, int]) -> dict[Address, int]:
+    """What the oracle says after repriced to these."""
+    view = Overlay(state.view, state.market.repriced(state.view, prices))
+    return {token: found for token in prices if (found := state.market.price(view, token)) is not None}
 
 
 def _bounds(market: Market, view: View, row: Row, at_s: int) -> tuple[float, float]:
