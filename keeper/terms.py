@@ -6,8 +6,8 @@ from dataclasses import fields
 from importlib.metadata import entry_points
 from typing import cast
 
-from keeper.bidding.budget import Budget, Purse
-from keeper.bidding.caps import Capped, Caps
+from keeper.bidding.budget import Purse
+from keeper.bidding.caps import Caps
 from keeper.bidding.channels import Channel
 from keeper.bidding.odds import Odds
 from keeper.bidding.policies import Terms
@@ -36,11 +36,15 @@ def purse(bidding: BiddingSettings) -> Purse:
     return Purse(bidding.max_bid_wei, bidding.max_bid_per_block_wei, bidding.max_bid_per_day_wei)
 
 
-def bid_policy(bidding: BiddingSettings, odds: Odds, budget: Budget) -> BidPolicy:
-    """The installed policy of that name, within the config's caps."""
-    caps = Caps(**bidding.model_dump(include={field.name for field in fields(Caps)}))
+def bid_policy(bidding: BiddingSettings, odds: Odds) -> BidPolicy:
+    """The installed policy of that name."""
     make = next(iter(entry_points(group="keeper.bidding", name=bidding.policy))).load()
-    return Capped(make(Terms(caps, Channel(bidding.channel), bidding.profit_share_bps, odds)), caps, budget)
+    made: BidPolicy = make(Terms(caps(bidding), Channel(bidding.channel), bidding.profit_share_bps, odds))
+    return made
+
+
+def caps(bidding: BiddingSettings) -> Caps:
+    return Caps(**bidding.model_dump(include={field.name for field in fields(Caps)}))
 
 
 def house(item: InventorySettings, market: Market, chain: ChainSettings) -> House:

@@ -21,6 +21,7 @@ from keeper.bench.clones import Copy, cells
 from keeper.bench.measure import Measure, Trial
 from keeper.bench.signing import KEY
 from keeper.bidding.budget import Budget
+from keeper.bidding.caps import Capped
 from keeper.bidding.odds import Odds
 from keeper.book.state import Overlay
 from keeper.chain.wire import log_of
@@ -33,7 +34,7 @@ from keeper.fixedpoint import BPS
 from keeper.ports import Market, View
 from keeper.risk.watch import Candidate
 from keeper.secret import Secret
-from keeper.terms import bid_policy, purse
+from keeper.terms import bid_policy, caps, purse
 from keeper.types import Address, Block, Head, Prediction, Write
 
 ACCOUNTS = 100_000
@@ -58,7 +59,7 @@ class Race:
         self._before, self._landing = chain.landing(chain.head), chain.landing(head)
         self._signer = Signer(Secret(KEY))
         bidding = chain.settings.bidding
-        self._policy = bid_policy(bidding, Odds(), Budget(purse(bidding)))
+        self._policy = Capped(bid_policy(bidding, Odds()), caps(bidding), Budget(purse(bidding)))
         chain.watch.rebuild(chain.view)
         self._rest()
 

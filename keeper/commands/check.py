@@ -6,7 +6,7 @@ import asyncio
 import os
 import shutil
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -54,8 +54,8 @@ async def _rows(settings: Settings) -> AsyncIterator[Row]:
 async def _chain(settings: Settings, chain: ChainSettings, rpc: Rpc) -> AsyncIterator[Row]:
     data = await asyncio.to_thread(_data, settings, chain)
     yield data
-    if chain.auctions.model:
-        yield _model(settings, chain)
+    for row in _models(settings, chain):
+        yield row
     ws_url = chain.ws_url.reveal() if chain.ws_url else None
     try:
         found = await probe(rpc, time.time(), ws_url)
@@ -95,12 +95,15 @@ def _existing(folder: Path) -> Path:
     return next(path for path in (folder, *folder.parents) if path.exists())
 
 
-def _model(settings: Settings, chain: ChainSettings) -> Row:
-    """The user's own program."""
-    try:
-        return _row("bidding model", True, program(chain.auctions.model, settings.path.parent), "")
-    except ConfigError as error:
-        return _row("bidding model", False, str(error), "install it, correct [chains.auctions], or leave the word to the keeper's own")
+def _models(settings: Settings, chain: ChainSettings) -> Iterator[Row]:
+    """The user's own programs."""
+    for section, command in (("auctions", chain.auctions.model), ("bidding", chain.bidding.model)):
+        if command:
+            try:
+                yield _row("bidding model", True, program(command, settings.path.parent, f"{section}.model"), "")
+            except ConfigError as error:
+                advice = f"install it, correct [chains.{section}], or leave the word to the keeper's own"
+                yield _row("bidding model", False, str(error), advice)
 
 
 # --- the node -----------------------------------------------------------------------------------------------------

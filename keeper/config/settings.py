@@ -129,6 +129,10 @@ class BiddingSettings(Table):
     max_bid_per_block_wei: Wei = 10 * 10**18
     max_bid_per_day_wei: Wei = 50 * 10**18
     """In the last 24 hours, without bids that are known to have lost."""
+    model: Command = ()
+    """A program of your own that says what to bid, run in the folder of this file. None: the policy's word holds."""
+    answer_ms: Count = 50
+    """How long the program is waited for."""
 
     @model_validator(mode="after")
     def _ordered(self) -> Self:

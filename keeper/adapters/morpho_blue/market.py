@@ -217,7 +217,7 @@ class MorphoBlueMarket:
 
     def bearer(self, view: View) -> str:
         """Written off at once, at the cost of whoever supplies the market."""
-        return "suppliers"
+        return "socialised"
 
     def feeds(self, view: View) -> tuple[PriceFeed, ...]:
         return tuple(feed for token in prices.tokens(self.deployment, self.cells, view) if (feed := self._feed(view, token)))

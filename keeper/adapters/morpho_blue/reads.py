@@ -140,8 +140,11 @@ def _heard(cells: Cells, feed: Address, view: View) -> list[Write]:
 
 
 def _nature(cells: Cells, feed: Address, replies: Replies) -> list[Write]:
+    """Nothing while it is silent: taken for 0, its decimals would turn its markets away for ever."""
     decimals, quoted = reply_word(replies[0]), reply_text(replies[1]).rpartition("/")[2].strip().upper()
-    known = decimals if decimals is not None and decimals < 2**8 else 0
+    if decimals is None:
+        return []
+    known = decimals if decimals < 2**8 else 0
     return [(cells.feed, (feed, "decimals"), known + 1), (cells.feed, (feed, "dollars"), int(quoted == "USD"))]
 
 

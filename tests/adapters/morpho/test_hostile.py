@@ -306,7 +306,7 @@ async def test_a_dead_feed_and_the_markets_that_wait_for_it_are_asked_ever_less_
         run.tables.write(run.market.absorb(await reader.calls(reads), run.tables))
     assert "wait for feeds that do not answer" in str(run.market.left_out(run.tables))
     least, most = min(counts), max(counts)
-    assert (least, most) == (15, 65)
+    assert (least, most) == (15, 67)
     assert [head for head, count in enumerate(counts) if count > least] == HEADS_ASKED
     await net.request("anvil_setCode", dead, code)
     for _ in range(MOST_HEADS):
