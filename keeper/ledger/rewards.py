@@ -7,15 +7,18 @@ earned it.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from contextlib import suppress
+from typing import NamedTuple
 
 from keeper.book.book import Book
 from keeper.book.bookkeeper import BlockReader, Bookkeeper
 from keeper.errors import Transient
 from keeper.ledger.ledger import PAID, Ledger, LedgerRow
 from keeper.log import get_logger
-from keeper.planning.rivals import Bought, Reckoner
-from keeper.types import Address, Hash, Head, Log, LogFilter, Reward
+from keeper.planning.rivals import Reckoner
+from keeper.ports import View
+from keeper.types import Address, Block, Hash, Head, Log, LogFilter, Reward
 
 log = get_logger("rewards")
 
@@ -23,6 +26,16 @@ TRANSFER = "0xddf252ad1be2c89b69c2b068fc378daa952ba7f163c4a11628f55a4df523b3ef"
 """Transfer(address,address,uint256)"""
 
 STRANGER = "somebody else started it"
+
+
+class _Due(NamedTuple):
+    """A reward that a transaction must have paid, worth so much at the market's oracle."""
+
+    tx: Hash
+    market: str
+    account: Address
+    reward: Reward
+    worth_wei: int
 
 
 class Rewards:
@@ -44,8 +57,7 @@ class Rewards:
         with suppress(Transient):
             looked = await self._after_reorgs(heads)
             for head in heads:
-                if head.hash not in looked:
-                    await self._block(head)
+                if head.hash not in looked and await self._block(head):
                     looked.add(head.hash)
 
     async def _after_reorgs(self, heads: list[Head]) -> set[Hash]:
@@ -66,29 +78,37 @@ class Rewards:
         since = max([first.block - 1 if first else heads[-1].number, *self._paid.values()])
         return {head.hash for head in heads if head.number <= since}
 
-    async def _block(self, head: Head) -> None:
-        block, before = await self._bookkeeper.block(head), self._book.before(head.hash)
-        if before is None or not block.logs:
-            return
-        came, rows = _Transfers(self._reader, head), list[LedgerRow]()
-        for bought in self._reckoner.bought(block, before):
-            if reward := bought.purchase.reward:
-                rows.append(await self._row(head, bought, reward, await came.next(bought.tx, reward)))
+    async def _block(self, head: Head) -> bool:
+        """False when it was undone meanwhile."""
+        block = await self._bookkeeper.block(head)
+        before = self._book.before(head.hash)
+        if before is None:
+            return False
+        dues, transfers = list(self._dues(block, before)), _Transfers(self._reader, head)
+        rows = [await self._row(head, due, await transfers.next(due)) for due in dues]
         await self._ledger.pay(rows)
         if rows:
             self._paid[head.hash] = head.number
         for row in rows:
             log.info("paid", market=row.market, account=row.account, token=row.profit_token, amount=row.realised_profit, why=row.reason)
+        return True
 
-    async def _row(self, head: Head, bought: Bought, reward: Reward, came: int) -> LedgerRow:
-        market, account = bought.market.name, bought.purchase.pair.account
-        ours = await self._ledger.won(market, account, reward.since_s)
+    def _dues(self, block: Block, before: View) -> Iterator[_Due]:
+        """In one go: the state is the book's own, which moves on."""
+        for bought in self._reckoner.bought(block, before) if block.logs else ():
+            if reward := bought.purchase.reward:
+                worth_wei = self._reckoner.worth_wei(bought, reward.token, reward.amount)
+                yield _Due(bought.tx, bought.market.name, bought.purchase.pair.account, reward, worth_wei)
+
+    async def _row(self, head: Head, due: _Due, came: int) -> LedgerRow:
+        reward = due.reward
+        ours = await self._ledger.won(due.market, due.account, reward.since_s)
         return LedgerRow(
-            tx=bought.tx,
+            tx=due.tx,
             block=head.number,
             block_hash=head.hash,
-            market=market,
-            account=account,
+            market=due.market,
+            account=due.account,
             result=PAID,
             reason=f"started by {ours.tx}" if ours else STRANGER,
             profit_token=reward.token,
@@ -96,7 +116,7 @@ class Rewards:
             realised_profit=came,
             gas_predicted_wei=0,
             gas_paid_wei=0,
-            net_eth_wei=self._reckoner.worth_wei(bought, reward.token, came),
+            net_eth_wei=due.worth_wei * came // reward.amount,
             timestamp_s=head.timestamp_s,
             gains={reward.token: came},
         )
@@ -109,13 +129,14 @@ class _Transfers:
         self._reader, self._head = reader, head
         self._left: dict[Address, list[Log]] = {}
 
-    async def next(self, tx: Hash, reward: Reward) -> int:
+    async def next(self, due: _Due) -> int:
         """The first that is left from the payer in this transaction; 0 where there is none."""
+        reward = due.reward
         if reward.token not in self._left:
             wanted = [LogFilter(reward.token, frozenset({TRANSFER}), 0)]
             self._left[reward.token] = list(await self._reader.logs_of_block(wanted, self._head))
         left, ends = self._left[reward.token], [_topic(reward.payer), _topic(reward.receiver)]
-        found = next((log for log in left if log.tx_hash == tx and list(log.topics[1:3]) == ends), None)
+        found = next((log for log in left if log.tx_hash == due.tx and list(log.topics[1:3]) == ends), None)
         if found is None:
             return 0
         left.remove(found)
