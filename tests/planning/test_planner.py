@@ -16,6 +16,7 @@ from keeper.devnet import Devnet
 from keeper.errors import Skip
 from keeper.planning.codec import plan_of, plan_text
 from keeper.planning.planner import Planner
+from keeper.ports import CallbackMarket, View
 from keeper.risk.watch import Candidate
 from keeper.types import Address, Funding, FundingKind, Landing, Pair, Plan, PoolKey
 
@@ -42,19 +43,22 @@ def ways(chain: Chain, candidate: Candidate, pair: Pair) -> Iterator[tuple[Fundi
         yield FundingKind.NONE, candidate.market.address, (), pair.debt_token
         return
     for route in chain.predictor.router.paths(chain.view, pair.collateral_token, pair.debt_token, 2):
+        if isinstance(candidate.market, CallbackMarket):
+            yield FundingKind.CALLBACK, candidate.market.address, route, pair.debt_token
         for lender in chain.predictor.lenders:
             yield FundingKind.FLASH_LOAN, lender, route, pair.debt_token
         owed = route[-1].token0 if route[-1].token1 == pair.debt_token else route[-1].token1
         yield FundingKind.FLASH_SWAP, route[-1].address, route, owed
 
 
-def plans(chain: Chain, candidate: Candidate, landing: Landing) -> Iterator[Plan]:
-    for pair in candidate.market.pairs(chain.view, candidate.account, landing.timestamp_s):
+def plans(chain: Chain, candidate: Candidate, landing: Landing, view: View | None = None) -> Iterator[Plan]:
+    for pair in candidate.market.pairs(view or chain.view, candidate.account, landing.timestamp_s):
         for kind, source, route, profit_token in ways(chain, candidate, pair):
             for step in range(1, AMOUNTS + 1):
                 cover = pair.amounts[-1] * step // AMOUNTS
                 funding = Funding(kind, source, pair.debt_token, cover, 0)
-                yield Plan(candidate.market.name, pair.account, pair.debt_token, pair.collateral_token, cover, funding, route, profit_token)
+                deal = pair.account, pair.debt_token, pair.collateral_token, cover
+                yield Plan(candidate.market.name, *deal, funding, route, profit_token, pair.kind, pair.target)
 
 
 def best_by_trying(chain: Chain, candidate: Candidate, landing: Landing) -> int | None:
