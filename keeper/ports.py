@@ -268,6 +268,15 @@ class Clocked(Protocol):
 
 
 @runtime_checkable
+class Selective(Protocol):
+    """A market of many markets, some of which may have to stay outside (pure)."""
+
+    def left_out(self, view: View) -> str | None:
+        """What is not followed though the options allow it, and why, for people; None if nothing is."""
+        ...
+
+
+@runtime_checkable
 class Auctioneer(Protocol):
     """A market that sells lots at a price that falls with the clock, so that their buyer may wait (pure)."""
 

@@ -23,6 +23,7 @@ from keeper.execution.hand import open_hand
 from keeper.execution.keys import load_key
 from keeper.execution.model import program
 from keeper.ledger.schema import LEDGER_FILE
+from keeper.ports import Market, Selective
 from keeper.storage.database import check as check_file
 from keeper.types import Address
 
@@ -168,10 +169,7 @@ async def _sources(settings: Settings, chain: ChainSettings, keyed: bool) -> lis
 
 
 def _watched(chain: Chain) -> list[Row]:
-    rows = [
-        _row(f"market {m.name}", True, f"{sum(1 for _ in m.accounts(chain.view))} accounts, {len(m.tokens(chain.view))} tokens", "")
-        for m in chain.markets
-    ]
+    rows = [_market(m, chain) for m in chain.markets]
     rows += [
         _row(f"venue {v.name}", bool(n := len(v.pools(chain.view))), f"{n} pools", "no pool trades these tokens") for v in chain.venues
     ]
@@ -181,6 +179,12 @@ def _watched(chain: Chain) -> list[Row]:
         _row("prices", *guard_check(chain)),
         _row("native token", problem is None, problem or chain.settings.native_token, "correct native_token"),
     ]
+
+
+def _market(market: Market, chain: Chain) -> Row:
+    left_out = market.left_out(chain.view) if isinstance(market, Selective) else None
+    found = f"{sum(1 for _ in market.accounts(chain.view))} accounts, {len(market.tokens(chain.view))} tokens"
+    return _row(f"market {market.name}", left_out is None, left_out or found, "correct its options, or name its markets one by one")
 
 
 async def _executor(settings: Settings, chain: Chain) -> Row:

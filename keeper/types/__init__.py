@@ -25,6 +25,7 @@ from keeper.types.planning import (
     PoolKey,
     Prediction,
     Purchase,
+    Reward,
     same_deal,
 )
 from keeper.types.prices import PoolPrice, PriceFeed
@@ -77,6 +78,7 @@ __all__ = [
     "Purchase",
     "Quote",
     "Read",
+    "Reward",
     "Row",
     "RowBlock",
     "SendResult",

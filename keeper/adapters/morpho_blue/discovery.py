@@ -2,14 +2,16 @@
 
 Options: `markets` (ids that are followed whatever they are made of), or `feeds` (a table of tokens, each with the list of feeds that price
 it), or both. By the feeds every market is followed whose two tokens are among them, whose oracle is composed of the feeds of these two
-alone, and whose LLTV is from `least_lltv_bps` to `most_lltv_bps`. Tokens in the list `dollars` may go without a feed in an oracle.
+alone, whose LLTV is from `least_lltv_bps` to `most_lltv_bps`, and of which `least_borrowed_usd` is borrowed; `most_markets` of them at
+most, those with the most debt first. Tokens in the list `dollars` may go without a feed in an oracle.
 """
 
 from __future__ import annotations
 
-from keeper.adapters.morpho_blue.cells import Deployment, Policy
+from keeper.adapters.morpho_blue.cells import MOST_MARKETS, Deployment, Policy
 from keeper.adapters.morpho_blue.codec import WORD, call_data, reply_word, selector, topic
 from keeper.adapters.morpho_blue.market import ADAPTER, BPS_WAD, MorphoBlueMarket
+from keeper.birth import require_births
 from keeper.errors import ConfigError
 from keeper.options import NO_OPTIONS, OptionError, Options
 from keeper.ports import Market, Reader
@@ -23,6 +25,7 @@ PROBES = {
 }
 BIRTH = topic("SetOwner(address)")
 MOST_LLTV_BPS = 10_000
+MOST_USD = 10**12
 
 
 class MorphoBlue:
@@ -49,18 +52,21 @@ def _policy(options: Options) -> Policy:
     least, most = (
         options.whole(f"{name}_lltv_bps", default, 0, MOST_LLTV_BPS) for name, default in (("least", 0), ("most", MOST_LLTV_BPS))
     )
+    room = options.whole("most_markets", MOST_MARKETS, 1, MOST_MARKETS)
+    least_usd = options.whole("least_borrowed_usd", 0, 0, MOST_USD)
     options.finish()
     if not markets and not feeds:
         raise OptionError("markets", "no market would be followed: name markets by their ids, or the feeds to trust for each token")
-    return Policy(markets, feeds, dollars, least * BPS_WAD, most * BPS_WAD)
+    return Policy(markets, feeds, dollars, least * BPS_WAD, most * BPS_WAD, room, least_usd)
 
 
 async def _birth(reader: Reader, address: Address, first_block: int | None) -> int:
     """Its first log names its owner."""
+    start, head = first_block or 0, await reader.head()
+    logs = await reader.logs([LogFilter(address, frozenset({BIRTH}), start)], start, head.number)
     if first_block is not None:
+        require_births([address], logs, first_block)
         return first_block
-    head = await reader.head()
-    logs = await reader.logs([LogFilter(address, frozenset({BIRTH}), 0)], 0, head.number)
     if not logs:
         raise ConfigError(f"the node has no logs of {address}: set first_block to the block it was deployed in")
     return logs[0].block_number
