@@ -1,7 +1,7 @@
 """What a block's plans net together is what any order of the accounts, any pair, way and amount would have netted, but for a hundredth.
 
-Brute force: every order of a few accounts that sell into the same pools; at each place every pair, route and funding at a dozen amounts, and
-the best of them at a hundred more around it.
+Brute force: every order of a few accounts that sell into the same pools; at each place every pair, route and funding at a dozen amounts,
+and the best of them at a hundred more around it.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from keeper.errors import Skip
 from keeper.planning.planner import CALLS_PER_ACCOUNT
 from keeper.ports import View
 from keeper.risk.watch import Candidate
-from keeper.types import Landing, Plan, Prediction
+from keeper.types import Plan, Prediction
 from tests.planning.test_planner import crashed, plans
 
 TOGETHER = 3
