@@ -364,7 +364,8 @@ class Adapter(Protocol):
     name: str
 
     async def open(self, reader: Reader, name: str, address: Address, first_block: int | None, options: Options = NO_OPTIONS) -> Market:
-        """Raises ConfigError when there is no such deployment, OptionError for options it does not know, Transient when no node answers."""
+        """Raises ConfigError when there is no such deployment, OptionError for options it does not know, Transient when no node answers.
+        Options are read, and finished, before the node is asked; the class it says it returns tells what such a market can do."""
         ...
 
 

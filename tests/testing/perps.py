@@ -11,7 +11,7 @@ from keeper.adapters.perp_v2.market import PerpV2Market
 from keeper.devnet import Devnet
 from keeper.devnet.names import DEPLOYER
 from keeper.options import NO_OPTIONS, Options
-from keeper.ports import Apply, Market, Reader, View
+from keeper.ports import Apply, Reader, View
 from keeper.testing import Deployment, Node, Transaction
 from keeper.types import Address, Key, Log, Write
 from tests.adapters.perp_v2.curie import Curie
@@ -79,9 +79,10 @@ class PerpDeployment(Deployment):
 class FundingBackwards(PerpV2):
     """The adapter with one thing wrong: whoever should be paid funding pays it."""
 
-    async def open(self, reader: Reader, name: str, address: Address, first_block: int | None, options: Options = NO_OPTIONS) -> Market:
+    async def open(
+        self, reader: Reader, name: str, address: Address, first_block: int | None, options: Options = NO_OPTIONS
+    ) -> PerpV2Market:
         market = await super().open(reader, name, address, first_block, options)
-        assert isinstance(market, PerpV2Market)
         return Backwards(market.deployment)
 
 

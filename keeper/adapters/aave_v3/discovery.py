@@ -16,7 +16,7 @@ from keeper.adapters.aave_v3.versions import rule_set
 from keeper.birth import require_births
 from keeper.errors import ConfigError
 from keeper.options import NO_OPTIONS, Options
-from keeper.ports import Market, Reader
+from keeper.ports import Reader
 from keeper.types import ZERO_ADDRESS, Address, Log, LogFilter, Read
 
 GET_MARKET_ID = selector("getMarketId()")
@@ -37,7 +37,9 @@ class AaveV3:
 
     name = ADAPTER
 
-    async def open(self, reader: Reader, name: str, address: Address, first_block: int | None, options: Options = NO_OPTIONS) -> Market:
+    async def open(
+        self, reader: Reader, name: str, address: Address, first_block: int | None, options: Options = NO_OPTIONS
+    ) -> AaveV3Market:
         """Raises ConfigError when `address` is no PoolAddressesProvider of a known version; Transient when the node is away."""
         options.finish()
         pool, configurator, oracle = await _contracts(reader, address)

@@ -1,9 +1,7 @@
 """Opening a Morpho singleton from its address: the adapter's only I/O.
 
-Options: `markets` (ids that are followed whatever they are made of), or `feeds` (a table of tokens, each with the list of feeds that price
-it), or both. By the feeds every market is followed whose two tokens are among them, whose oracle is composed of the feeds of these two
-alone, whose LLTV is from `least_lltv_bps` to `most_lltv_bps`, and of which `least_borrowed_usd` is borrowed; `most_markets` of them at
-most, those with the most debt first. Tokens in the list `dollars` may go without a feed in an oracle.
+Of its options it needs `markets` or `feeds`, or both. By the feeds every market is followed whose two tokens are among them, whose oracle
+is composed of the feeds of these two alone, and whose LLTV and debt are within the bounds; those with the most debt first.
 """
 
 from __future__ import annotations
@@ -14,7 +12,7 @@ from keeper.adapters.morpho_blue.market import ADAPTER, BPS_WAD, MorphoBlueMarke
 from keeper.birth import require_births
 from keeper.errors import ConfigError
 from keeper.options import NO_OPTIONS, OptionError, Options
-from keeper.ports import Market, Reader
+from keeper.ports import Reader
 from keeper.types import Address, LogFilter, Read
 
 PROBES = {
@@ -33,7 +31,9 @@ class MorphoBlue:
 
     name = ADAPTER
 
-    async def open(self, reader: Reader, name: str, address: Address, first_block: int | None, options: Options = NO_OPTIONS) -> Market:
+    async def open(
+        self, reader: Reader, name: str, address: Address, first_block: int | None, options: Options = NO_OPTIONS
+    ) -> MorphoBlueMarket:
         """Raises ConfigError when `address` is no Morpho singleton, OptionError when it follows no market, Transient without a node."""
         policy = _policy(options)
         if not await reader.code(address):
@@ -46,14 +46,16 @@ class MorphoBlue:
 
 
 def _policy(options: Options) -> Policy:
-    markets = frozenset(options.hexes("markets", 32))
-    feeds = {token: frozenset(known) for token, known in options.addresses_by_address("feeds").items()}
-    dollars = frozenset(options.addresses("dollars"))
-    least, most = (
-        options.whole(f"{name}_lltv_bps", default, 0, MOST_LLTV_BPS) for name, default in (("least", 0), ("most", MOST_LLTV_BPS))
+    markets = frozenset(options.hexes("markets", 32, about="ids that are followed whatever they are made of"))
+    trusted = options.addresses_by_address("feeds", about="the feeds that price each token: markets of two such tokens are followed")
+    feeds = {token: frozenset(known) for token, known in trusted.items()}
+    dollars = frozenset(options.addresses("dollars", about="tokens that may go without a feed in an oracle"))
+    least = options.whole("least_lltv_bps", 0, 0, MOST_LLTV_BPS, about="markets with a lower LLTV are followed by id only")
+    most = options.whole("most_lltv_bps", MOST_LLTV_BPS, 0, MOST_LLTV_BPS, about="markets with a higher LLTV are followed by id only")
+    room = options.whole(
+        "most_markets", MOST_MARKETS, 1, MOST_MARKETS, about="how many are followed at most, those with the most debt first"
     )
-    room = options.whole("most_markets", MOST_MARKETS, 1, MOST_MARKETS)
-    least_usd = options.whole("least_borrowed_usd", 0, 0, MOST_USD)
+    least_usd = options.whole("least_borrowed_usd", 0, 0, MOST_USD, about="markets where less is borrowed are followed by id only")
     options.finish()
     if not markets and not feeds:
         raise OptionError("markets", "no market would be followed: name markets by their ids, or the feeds to trust for each token")

@@ -14,7 +14,7 @@ from keeper.adapters.perp_v2.market import ADAPTER, PerpV2Market
 from keeper.birth import require_births
 from keeper.errors import ConfigError
 from keeper.options import NO_OPTIONS, Options
-from keeper.ports import Market, Reader
+from keeper.ports import Reader
 from keeper.types import ZERO_ADDRESS, Address, Log, LogFilter, Read
 
 OWNED = topic("OwnershipTransferred(address,address)")
@@ -56,10 +56,11 @@ class PerpV2:
 
     name = ADAPTER
 
-    async def open(self, reader: Reader, name: str, address: Address, first_block: int | None, options: Options = NO_OPTIONS) -> Market:
-        """Raises ConfigError when `address` is no ClearingHouse of a known version; Transient when the node is away.
-        Option `accounts`: contracts of ours that hold positions, whose wallets are read."""
-        accounts = options.addresses("accounts")
+    async def open(
+        self, reader: Reader, name: str, address: Address, first_block: int | None, options: Options = NO_OPTIONS
+    ) -> PerpV2Market:
+        """Raises ConfigError when `address` is no ClearingHouse of a known version; Transient when the node is away."""
+        accounts = options.addresses("accounts", about="contracts of ours that hold positions, whose wallets are read")
         options.finish()
         return PerpV2Market(await _Discovery(reader, address).deployment(name, first_block, accounts))
 

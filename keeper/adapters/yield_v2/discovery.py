@@ -9,7 +9,7 @@ from keeper.adapters.yield_v2.market import ADAPTER, YieldV2Market
 from keeper.birth import require_births
 from keeper.errors import ConfigError
 from keeper.options import NO_OPTIONS, Options
-from keeper.ports import Market, Reader
+from keeper.ports import Reader
 from keeper.types import ZERO_ADDRESS, Address, LogFilter, Read
 
 CAULDRON, LADLE = selector("cauldron()"), selector("ladle()")
@@ -24,9 +24,13 @@ class YieldV2:
 
     name = ADAPTER
 
-    async def open(self, reader: Reader, name: str, address: Address, first_block: int | None, options: Options = NO_OPTIONS) -> Market:
+    async def open(
+        self, reader: Reader, name: str, address: Address, first_block: int | None, options: Options = NO_OPTIONS
+    ) -> YieldV2Market:
         """Raises ConfigError when `address` is no Witch; OptionError; Transient when the node is away."""
-        reward_to = options.addresses("reward_to")
+        reward_to = options.addresses(
+            "reward_to", about="one address, that gets the starter's share of each auction: without it none is started"
+        )
         options.finish()
         cauldron, ladle = await _contracts(reader, address)
         start = await _birth(reader, cauldron, first_block)
