@@ -205,7 +205,7 @@ async def open_state(
     watch = Watch(markets, chain.native_token, chain.bidding.min_priority_fee_wei)
     watch.rebuild(book.tables)
     lenders = [market for market in markets if isinstance(market, FlashLender)]
-    predictor = Predictor(markets, Router(venues), lenders, chain.native_token)
+    predictor = Predictor(markets, Router(venues, chain.deny_tokens), lenders, chain.native_token)
     rivals = rivals or Rivals()
     patience = Patience(predictor, rivals, chain.block_time_s)
     planner = Planner(predictor, chain.bidding.min_priority_fee_wei, chain.limits.max_plans_per_block, guard, patience)

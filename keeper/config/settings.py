@@ -13,6 +13,7 @@ from pydantic import ConfigDict, Field, PrivateAttr, ValidationInfo, model_valid
 from keeper.config.base import Table, refuse_twins
 from keeper.config.fields import (
     AT_LEAST_ONE,
+    Addresses,
     AddressText,
     Bps,
     Command,
@@ -196,6 +197,8 @@ class ChainSettings(Table):
     """Default for the markets and venues below."""
     audit_accounts: Whole = 4
     """Accounts compared with the chain at every head; 0: off."""
+    deny_tokens: Addresses = ()
+    """Tokens never to be repaid, seized or passed through on the way."""
     markets: Annotated[tuple[MarketSettings, ...], *AT_LEAST_ONE]
     venues: tuple[VenueSettings, ...] = ()
     executor: ExecutorSettings | None = None

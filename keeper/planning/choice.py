@@ -114,8 +114,10 @@ class _Choice:
         return best
 
     def ways(self) -> list[Way]:
-        """All that are promising. Raises Skip("no_route")."""
+        """All that are promising. Raises Skip("no_route"), Skip("denied_token")."""
         pair, on = self._pair, self._on
+        for token in on.predictor.router.denied.intersection((pair.debt_token, pair.collateral_token)):
+            raise Skip("denied_token", token)
         most = self.taken(pair.amounts[-1])
         if most is None:
             raise Skip("illegal")

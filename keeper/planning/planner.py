@@ -1,10 +1,12 @@
-"""A block's worth of liquidations in sequence: each the most profitable of its account, on the state the ones before it leave."""
+"""A block's worth of liquidations in sequence: each the most profitable there is on the state the ones before it leave."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
+from heapq import heappop, heappush
+from itertools import islice
 from typing import Protocol
 
 from keeper.book.state import DIVERGED, Overlay
@@ -20,6 +22,9 @@ from keeper.types import Address, Landing, Plan, Prediction
 CALLS_PER_ACCOUNT = 4
 REPLAN_BELOW = 0.99
 """A plan made on the block's first state is kept if on the actual state it still nets this share."""
+
+MAKES_WAY = 0.97
+"""A call that nets less than this share of what another's may net lets that one go first."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,13 +87,8 @@ class Planner:
         view = Overlay(view, [write for made in own for write in made.writes]) if own else view
         block = _Block(self._predictor, view, landing.timestamp_s, gas_price_wei, prices, self.patience, self.warmth)
         block.rejected += refused
-        plans: list[Prediction] = list(own)
-        for candidate, standalone in block.ranked(self._strangers(candidates, block.rejected)):
-            if len(plans) >= self._limit:
-                block.rejected.append(Rejected(candidate, "max_plans_per_block", ""))
-                continue
-            plans += list(block.calls(candidate, standalone))[: self._limit - len(plans)]
-        return plans, block.rejected
+        block.enter(self._strangers(candidates, block.rejected))
+        return [*own, *islice(block.calls(), max(self._limit - len(own), 0))], block.finished()
 
     def _strangers(self, candidates: Iterable[Candidate], rejected: list[Rejected]) -> Iterator[Candidate]:
         for candidate in candidates:
@@ -122,6 +122,17 @@ class Planner:
         return list(chooser.ways(candidate.market, candidate.account, count))
 
 
+@dataclass(frozen=True, slots=True)
+class _Turn:
+    """An account's next call: `made` on the state of this `version`; `first`: its best if it were the only one; `calls`: before this."""
+
+    candidate: Candidate
+    first: Prediction
+    made: Prediction
+    version: int
+    calls: int
+
+
 class _Block:
     """One block's planning. What comes to nothing is in `rejected`."""
 
@@ -139,30 +150,64 @@ class _Block:
         self._prices, self._patience, self._warmth = prices, patience, warmth
         self._first = Chooser(predictor, view, at_s, gas_price_wei)
         self._state = Overlay(view)
-        self._untouched = self._state.version
+        self._turns: list[tuple[int, int, _Turn]] = []
+        """A heap: what its next call nets at most, negative; in which order it came."""
+        self._count = 0
         self.rejected: list[Rejected] = []
 
-    def ranked(self, candidates: Iterable[Candidate]) -> list[tuple[Candidate, Prediction]]:
-        """Each with its best plan if it were the only one, the most profitable first."""
-        found = [(candidate, made) for candidate in candidates if (made := self._standalone(candidate))]
-        return sorted(found, key=lambda item: _net_wei(item[1], self._gas_price_wei), reverse=True)
+    def enter(self, candidates: Iterable[Candidate]) -> None:
+        """Each with its best plan if it were the only one."""
+        for candidate in candidates:
+            if made := self._standalone(candidate):
+                self._push(_Turn(candidate, made, made, self._state.version, 0))
 
-    def calls(self, candidate: Candidate, standalone: Prediction) -> Iterator[Prediction]:
-        """One account's calls, one after another, until no further one pays. Each is made on the state the ones before it leave: one that
-        is better made later leaves nothing, so that the others are planned as if it were not there."""
-        for call in range(CALLS_PER_ACCOUNT):
+    def calls(self) -> Iterator[Prediction]:
+        """Always the call that nets most on the state the ones before it leave, until none pays. What a call nets only falls as others
+        sell into the same pools: so who was best is asked again, and makes way where somebody else may net more by now.
+
+        One that is better made later leaves nothing, so that the others are planned as if it were not there."""
+        while self._turns:
+            turn = heappop(self._turns)[-1]
             try:
-                made = (self._again(standalone) if call == 0 else None) or self._anew(candidate, standalone)
-                if self._prices:
-                    self._prices.require(candidate.market, made.gains)
-                if self._patience:
-                    self._patience.require(candidate.market, made, self._state, self._gas_price_wei)
+                turn = self._now(turn)
+                if self._turns and self._net_wei(turn.made) < MAKES_WAY * -self._turns[0][0]:
+                    self._push(turn)
+                    continue
+                self._require(turn)
             except Skip as skip:
-                if call == 0:
-                    self.rejected.append(Rejected(candidate, skip.reason, skip.detail))
-                return
-            self._state.write(made.writes)
-            yield made
+                if turn.calls == 0:
+                    self.rejected.append(Rejected(turn.candidate, skip.reason, skip.detail))
+                continue
+            self._state.write(turn.made.writes)
+            if turn.calls + 1 < CALLS_PER_ACCOUNT:
+                self._push(replace(turn, calls=turn.calls + 1))
+            yield turn.made
+
+    def finished(self) -> list[Rejected]:
+        """Who got nothing, and why: of those whose turn did not come, that there are too many."""
+        late = [turn.candidate for *_, turn in sorted(self._turns, key=lambda item: item[:2]) if turn.calls == 0]
+        return [*self.rejected, *(Rejected(candidate, "max_plans_per_block", "") for candidate in late)]
+
+    def _push(self, turn: _Turn) -> None:
+        self._count += 1
+        heappush(self._turns, (-self._net_wei(turn.made), self._count, turn))
+
+    def _net_wei(self, made: Prediction) -> int:
+        return _net_wei(made, self._gas_price_wei)
+
+    def _now(self, turn: _Turn) -> _Turn:
+        """With the account's next call on the state as it is. Raises Skip."""
+        if turn.version == self._state.version:
+            return turn
+        made = (self._again(turn.first) if turn.calls == 0 else None) or self._anew(turn.candidate, turn.first)
+        return replace(turn, made=made, version=self._state.version)
+
+    def _require(self, turn: _Turn) -> None:
+        """Raises Skip for what is better left, or left for later."""
+        if self._prices:
+            self._prices.require(turn.candidate.market, turn.made.gains)
+        if self._patience:
+            self._patience.require(turn.candidate.market, turn.made, self._state, self._gas_price_wei)
 
     def _standalone(self, candidate: Candidate) -> Prediction | None:
         try:
@@ -185,8 +230,6 @@ class _Block:
 
     def _again(self, standalone: Prediction) -> Prediction | None:
         """The same plan on the state as it is by now, if it is still as good."""
-        if self._state.version == self._untouched:
-            return standalone
         if standalone.plan.by:  # what is kept must fit what is kept by now
             return None
         try:

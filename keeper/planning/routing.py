@@ -6,7 +6,7 @@ the next, so of all ways to reach a token in so many hops only the best few can 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from functools import cache, partial
 from typing import Protocol
 
@@ -77,10 +77,13 @@ def sold(swaps: Swaps, path: Path, token_in: Address, amount_in: int) -> Hops:
 
 
 class Router:
-    """Routes over all venues together. `paths` are from the token sold to the token bought; empty when they are the same."""
+    """Routes over all venues together. `paths` are from the token sold to the token bought; empty when they are the same. `denied`: tokens
+    that are neither taken nor passed through."""
 
-    def __init__(self, venues: Sequence[Venue]) -> None:
+    def __init__(self, venues: Sequence[Venue], denied: Collection[Address] = ()) -> None:
+        self.denied = frozenset(denied)
         self._venues = {venue.name: venue for venue in venues}
+        self._all: tuple[PoolKey, ...] = ()
         self._graph = _Graph(())
 
     # --- one hop
@@ -161,8 +164,9 @@ class Router:
 
     def _pools(self, view: View) -> _Graph:
         pools = tuple([pool for venue in self._venues.values() for pool in venue.pools(view)])
-        if pools != self._graph.pools:
-            self._graph = _Graph(pools)
+        if pools != self._all:
+            self._all = pools
+            self._graph = _Graph(tuple([pool for pool in pools if self.denied.isdisjoint((pool.token0, pool.token1))]))
         return self._graph
 
 

@@ -16,8 +16,10 @@ from keeper.devnet import Devnet
 from keeper.errors import Skip
 from keeper.planning.codec import plan_of, plan_text
 from keeper.planning.planner import Planner
+from keeper.planning.routing import Router
+from keeper.ports import CallbackMarket, View
 from keeper.risk.watch import Candidate
-from keeper.types import Address, Funding, FundingKind, Landing, Pair, Plan, PoolKey
+from keeper.types import Address, Funding, FundingKind, Landing, Pair, Plan, PoolKey, Prediction
 
 AMOUNTS = 12
 ACCOUNTS = 12
@@ -42,19 +44,22 @@ def ways(chain: Chain, candidate: Candidate, pair: Pair) -> Iterator[tuple[Fundi
         yield FundingKind.NONE, candidate.market.address, (), pair.debt_token
         return
     for route in chain.predictor.router.paths(chain.view, pair.collateral_token, pair.debt_token, 2):
+        if isinstance(candidate.market, CallbackMarket):
+            yield FundingKind.CALLBACK, candidate.market.address, route, pair.debt_token
         for lender in chain.predictor.lenders:
             yield FundingKind.FLASH_LOAN, lender, route, pair.debt_token
         owed = route[-1].token0 if route[-1].token1 == pair.debt_token else route[-1].token1
         yield FundingKind.FLASH_SWAP, route[-1].address, route, owed
 
 
-def plans(chain: Chain, candidate: Candidate, landing: Landing) -> Iterator[Plan]:
-    for pair in candidate.market.pairs(chain.view, candidate.account, landing.timestamp_s):
+def plans(chain: Chain, candidate: Candidate, landing: Landing, view: View | None = None) -> Iterator[Plan]:
+    for pair in candidate.market.pairs(view or chain.view, candidate.account, landing.timestamp_s):
         for kind, source, route, profit_token in ways(chain, candidate, pair):
             for step in range(1, AMOUNTS + 1):
                 cover = pair.amounts[-1] * step // AMOUNTS
                 funding = Funding(kind, source, pair.debt_token, cover, 0)
-                yield Plan(candidate.market.name, pair.account, pair.debt_token, pair.collateral_token, cover, funding, route, profit_token)
+                deal = pair.account, pair.debt_token, pair.collateral_token, cover
+                yield Plan(candidate.market.name, *deal, funding, route, profit_token, pair.kind, pair.target)
 
 
 def best_by_trying(chain: Chain, candidate: Candidate, landing: Landing) -> int | None:
@@ -138,3 +143,22 @@ async def test_plans_beyond_the_limit_are_left_for_the_next_block_and_say_so(net
         assert len(made) == 2
         assert "max_plans_per_block" in {item.reason for item in rejected}
         assert {item.candidate.account for item in rejected} | {plan.plan.account for plan in made} == {c.account for c in candidates}
+
+
+async def test_a_denied_token_is_neither_repaid_nor_seized_nor_passed_through(net: Devnet, tmp_path: Path) -> None:
+    async with crashed(net, tmp_path, 75) as chain:
+        landing = chain.landing(chain.head)
+        candidates = chain.watch.candidates(chain.view, landing)
+        made, _ = chain.planner.block(candidates, chain.view, landing)
+        denied = Address(net.addresses["token.USDC"])
+        assert any(denied in touched(plan) for plan in made)
+        chain.predictor.router = Router(chain.venues, [denied])
+        left, rejected = chain.planner.block(candidates, chain.view, landing)
+        assert left
+        assert all(denied not in touched(plan) for plan in left)
+        assert "denied_token" in {item.reason for item in rejected}
+
+
+def touched(made: Prediction) -> set[Address]:
+    pools = {token for pool in made.plan.route for token in (pool.token0, pool.token1)}
+    return pools | {made.plan.debt_token, made.plan.collateral_token, made.plan.profit_token}
