@@ -31,22 +31,31 @@ class Barrier:
         self._slow, self._quick = slow, quick
         self.step = Step(-1, "none", -1)
         self._waiting: set[str] = set()
+        self.failures: list[asyncio.Task[None]] = []
+        """Each raises when a participant has ended."""
         self._changed = asyncio.Condition()
 
     async def announce(self, kind: str, block: int) -> None:
         """A step, and wait until everybody it concerns has reacted. Raises Halt naming who did not."""
         async with self._changed:
-            self._waiting = set(self._quick | (self._slow if kind == "head" else frozenset()))
+            self._waiting = set(self._quick | (self._slow if kind == "head" else frozenset())) if kind != "end" else set()
             self.step = Step(self.step.number + 1, kind, block)
             self._changed.notify_all()
-            if kind == "end":
-                return
-            try:
-                async with asyncio.timeout(PATIENCE_S):
-                    await self._changed.wait_for(lambda: not self._waiting)
-            except TimeoutError:
+        everybody = asyncio.create_task(self._everybody())
+        try:
+            await asyncio.wait({everybody, *self.failures}, timeout=PATIENCE_S, return_when=asyncio.FIRST_COMPLETED)
+            for failure in self.failures:
+                if failure.done():
+                    failure.result()
+            if not everybody.done():
                 names = ", ".join(sorted(self._waiting))
-                raise Halt(f"arena: at block {block} ({kind}) these did not get done within {PATIENCE_S:g} s: {names}") from None
+                raise Halt(f"arena: at block {block} ({kind}) these did not get done within {PATIENCE_S:g} s: {names}")
+        finally:
+            everybody.cancel()
+
+    async def _everybody(self) -> None:
+        async with self._changed:
+            await self._changed.wait_for(lambda: not self._waiting)
 
     async def done(self, who: str, kind: str, block: int) -> None:
         async with self._changed:

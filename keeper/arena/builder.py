@@ -56,6 +56,10 @@ class Builder:
     def _arrival(self, owner: str) -> int:
         return self.now_ms + self._latency_ms.get(owner, 0)
 
+    def visible(self, owner: str = "") -> list[Tx]:
+        """What a participant sees now: what is public and here, and its own."""
+        return [tx for tx in self.pool.public(owner) if tx.arrived_ms <= self.now_ms or (owner and tx.owner == owner)]
+
     async def adopt(self) -> list[Tx]:
         """Take what the market put into the node's own pool: it waits here now, for everyone to see."""
         content = await self._net.request("txpool_content")

@@ -18,7 +18,9 @@ from aiohttp import WSMsgType, web
 from keeper.arena.barrier import Barrier
 from keeper.arena.builder import Builder
 from keeper.arena.mempool import Refused, Tx
+from keeper.arena.entrants import US
 from keeper.arena.raw import shown
+from keeper.arena.score import Scores, Told
 from keeper.types import Address, Hash
 
 Answer = Callable[[str, list[Any]], Awaitable[Any]]
@@ -30,8 +32,8 @@ BODY_BYTES = 2**26
 class Front:
     """`http`, `ws`: of the real node."""
 
-    def __init__(self, builder: Builder, barrier: Barrier, http: str, ws: str) -> None:
-        self._builder, self._barrier, self._http, self._ws = builder, barrier, http, ws
+    def __init__(self, builder: Builder, barrier: Barrier, scores: Scores, http: str, ws: str) -> None:
+        self._builder, self._barrier, self._scores, self._http, self._ws = builder, barrier, scores, http, ws
         self._listeners: dict[str, tuple[web.WebSocketResponse, str, bool]] = {}
         self._ids = itertools.count(1)
         self._own: dict[str, Answer] = {
@@ -44,6 +46,8 @@ class Front:
             "txpool_content": self._content,
             "arena_wait": self._wait,
             "arena_done": self._done,
+            "arena_tell": self._tell,
+            "arena_worked": self._worked,
         }
 
     @contextlib.asynccontextmanager
@@ -95,15 +99,11 @@ class Front:
     # --- the methods that are the builder's
 
     async def _send(self, who: str, params: list[Any]) -> str:
-        return await self._taken(self._builder.send(who, params[0]))
+        return self._builder.send(who, params[0]).hash
 
     async def _send_private(self, who: str, params: list[Any]) -> str:
         raw = params[0]["tx"] if isinstance(params[0], dict) else params[0]
-        return await self._taken(self._builder.send(who, raw, private=True))
-
-    async def _taken(self, tx: Tx) -> str:
-        await self.show([tx])
-        return tx.hash
+        return self._builder.send(who, raw, private=True).hash
 
     async def _send_bundle(self, who: str, params: list[Any]) -> dict[str, str]:
         said = params[0]
@@ -124,7 +124,7 @@ class Front:
 
     async def _content(self, who: str, params: list[Any]) -> Any:
         pending: dict[str, dict[str, Any]] = {}
-        for tx in self._builder.pool.public(who):
+        for tx in self._builder.visible(who):
             pending.setdefault(tx.sender, {})[str(tx.nonce)] = shown(tx)
         return {"pending": pending, "queued": {}}
 
@@ -133,6 +133,16 @@ class Front:
 
     async def _done(self, who: str, params: list[Any]) -> bool:
         await self._barrier.done(who, *params)
+        return True
+
+    async def _tell(self, who: str, params: list[Any]) -> bool:
+        if who == US:
+            self._scores.told.append(Told(*params[:4]))
+        return True
+
+    async def _worked(self, who: str, params: list[Any]) -> bool:
+        if who == US:
+            self._scores.work_s.append(params[1])
         return True
 
     # --- over WebSocket: as the node's own, but for the subscription to what is pending
