@@ -5,37 +5,35 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+import rlp  # type: ignore[import-untyped]
+from coincurve import PublicKey
+from eth_hash.auto import keccak
+
 from keeper.arena.mempool import Refused, Tx
+from keeper.execution.signer import decode
 from keeper.types import Address, Hash
 
 
 def from_raw(raw: str, owner: str, private: bool, arrived_ms: int) -> Tx:
     """Raises Refused for what is no signed transaction."""
-    from eth_account import Account
-    from eth_account.typed_transactions import TypedTransaction
-    from eth_utils.crypto import keccak
-
     try:
         data = bytes.fromhex(raw.removeprefix("0x"))
-        fields = TypedTransaction.from_bytes(data).as_dict()  # type: ignore[arg-type]
-        sender = Address(Account.recover_transaction(data).lower())
-        name = Hash("0x" + keccak(data).hex())
-        return Tx(
-            name,
-            sender,
-            fields["nonce"],
-            fields["maxFeePerGas"],
-            fields["maxPriorityFeePerGas"],
-            fields["gas"],
-            "0x" + bytes(fields["to"]).hex(),
-            bytes(fields["data"]),
-            owner,
-            private,
-            arrived_ms,
-            ("eth_sendRawTransaction", raw),
-        )
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        said, sender = decode(data), _sender(data)
+    except (ValueError, IndexError, TypeError, rlp.exceptions.DecodingError) as error:
         raise Refused(f"invalid transaction: {type(error).__name__}") from None
+    fees = said.max_fee_wei, said.priority_fee_wei
+    if fees[1] > fees[0]:
+        raise Refused("max priority fee per gas higher than max fee per gas")
+    name, request = Hash("0x" + keccak(data).hex()), ("eth_sendRawTransaction", raw)
+    return Tx(name, sender, said.nonce, *fees, said.gas_limit, said.to, said.data, owner, private, arrived_ms, request)
+
+
+def _sender(raw: bytes) -> Address:
+    """Who signed it (EIP-1559)."""
+    fields: list[bytes] = rlp.decode(raw[1:])
+    signature = fields[10].rjust(32, b"\0") + fields[11].rjust(32, b"\0") + fields[9].rjust(1, b"\0")
+    key = PublicKey.from_signature_and_message(signature, keccak(raw[:1] + rlp.encode(fields[:9])), hasher=None)
+    return Address("0x" + keccak(key.format(compressed=False)[1:])[-20:].hex())
 
 
 def from_pool(raw: Mapping[str, Any], arrived_ms: int) -> Tx:
