@@ -6,7 +6,7 @@ The clock is the chain's: a slot has as many milliseconds as its block time, and
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from dataclasses import replace
 
 from keeper.arena.mempool import Bundle, Mempool, Refused, Tx
 from keeper.arena.ordering import Unit, arrange
@@ -16,6 +16,7 @@ from keeper.devnet.basefee import next_base_fee, traffic
 from keeper.types import Address, Hash
 
 SLOT_MS = 12_000
+ANY_GAS = 10**10
 
 
 class Builder:
@@ -61,15 +62,18 @@ class Builder:
         return [tx for tx in self.pool.public(owner) if tx.arrived_ms <= self.now_ms or (owner and tx.owner == owner)]
 
     async def adopt(self) -> list[Tx]:
-        """Take what the market put into the node's own pool: it waits here now, for everyone to see."""
+        """Take what the market left in the node's own pool away from there: it is to be `put` here."""
         content = await self._net.request("txpool_content")
-        found = [from_pool(raw, self.now_ms) for kind in ("pending", "queued") for of in content[kind].values() for raw in of.values()]
-        found.sort(key=lambda tx: (tx.sender, tx.nonce))
+        found = [from_pool(raw) for kind in ("pending", "queued") for of in content[kind].values() for raw in of.values()]
         await self._net.request("anvil_dropAllTransactions")
-        for tx in found:
-            self.pool.add(tx)
-            self.seen[tx.hash] = tx
-        return found
+        return sorted(found, key=lambda tx: (tx.sender, tx.nonce))
+
+    def put(self, txs: Sequence[Tx]) -> None:
+        """The market's own, here now for everyone to see."""
+        for tx in txs:
+            here = replace(tx, arrived_ms=self.now_ms)
+            self.pool.add(here)
+            self.seen[tx.hash] = here
 
     # --- out
 
@@ -111,7 +115,12 @@ class Builder:
             return None
         flat = [(unit, tx) for unit in units for tx in unit]
         block = {
-            "blockOverrides": {"number": hex(number), "time": hex(timestamp_s), "baseFeePerGas": hex(base_fee_wei), "gasLimit": hex(10**10)},
+            "blockOverrides": {
+                "number": hex(number),
+                "time": hex(timestamp_s),
+                "baseFeePerGas": hex(base_fee_wei),
+                "gasLimit": hex(10**10),
+            },
             "calls": [_call(tx) for _, tx in flat],
         }
         blocks = await self._net.request("eth_simulateV1", {"blockStateCalls": [block], "validation": False}, hex(number - 1))

@@ -15,7 +15,8 @@ from eth_utils.crypto import keccak
 from keeper.arena.rival import SECOND_KEY
 from keeper.arena.tactics import Tactic, tactics
 from keeper.devnet import Devnet
-from keeper.devnet.guard import __file__ as GUARD
+from keeper.devnet.anvil import GUARD
+from keeper.devnet.configfile import without_auctions
 from keeper.devnet.names import DEPLOYER
 from keeper.errors import ConfigError, Halt
 from keeper.execution import executor
@@ -41,6 +42,7 @@ class Entrant:
 
 
 def latency_ms(name: str, seed: int) -> int:
+    """Declared. Raises ConfigError for a name that nobody has."""
     return DAEMON_MS if name in DAEMONS else _tactic(name, seed).latency_ms
 
 
@@ -73,8 +75,10 @@ def write_config(net: Devnet, entrant: Entrant, port: int, folder: Path) -> Path
     for file, which in (("operator.key", entrant.name), (SECOND_KEY, f"{entrant.name} 2")):
         with os.fdopen(os.open(folder / file, os.O_WRONLY | os.O_CREAT, 0o600), "w") as out:
             out.write(_key(which) + "\n")
-    text = net.config.read_text().replace('mode = "dry-run"', 'mode = "live"')
-    text = text.replace(f'"{net.rpc}"', f'"http://127.0.0.1:{port}/{entrant.name}"').replace(f'"{net.ws}"', f'"ws://127.0.0.1:{port}/{entrant.name}"')
+    text = without_auctions(net.config.read_text()).replace('mode = "dry-run"', 'mode = "live"')
+    text = text.replace(f'"{net.rpc}"', f'"http://127.0.0.1:{port}/{entrant.name}"').replace(
+        f'"{net.ws}"', f'"ws://127.0.0.1:{port}/{entrant.name}"'
+    )
     text = text.replace("[chains.executor]\n", f'[chains.executor]\naddress = "{entrant.executor}"\n')
     path = folder / "keeper.toml"
     path.write_text(text)
@@ -87,7 +91,7 @@ async def running(entrant: Entrant, config: Path, seed: int) -> AsyncIterator[as
     words = ["keeper.arena.us", str(config)] if entrant.name in DAEMONS else ["keeper.arena.rival", str(config), entrant.name, str(seed)]
     with (config.parent / "log").open("wb") as log:
         process = await asyncio.create_subprocess_exec(
-            *(sys.executable, "-I", "-S", GUARD, str(os.getpid()), sys.executable, "-m", *words),
+            *(sys.executable, "-I", "-S", str(GUARD), str(os.getpid()), sys.executable, "-m", *words),
             stdin=asyncio.subprocess.DEVNULL,
             stdout=log,
             stderr=log,

@@ -17,8 +17,8 @@ from aiohttp import WSMsgType, web
 
 from keeper.arena.barrier import Barrier
 from keeper.arena.builder import Builder
-from keeper.arena.mempool import Refused, Tx
 from keeper.arena.entrants import US
+from keeper.arena.mempool import Refused, Tx
 from keeper.arena.raw import shown
 from keeper.arena.score import Scores, Told
 from keeper.types import Address, Hash
@@ -115,7 +115,8 @@ class Front:
     async def _count(self, who: str, params: list[Any]) -> Any:
         if params[1:] != ["pending"]:
             return PASSED_ON
-        landed = orjson.loads(await self._forward({"jsonrpc": "2.0", "id": 1, "method": "eth_getTransactionCount", "params": [params[0], "latest"]}))
+        call = {"jsonrpc": "2.0", "id": 1, "method": "eth_getTransactionCount", "params": [params[0], "latest"]}
+        landed = orjson.loads(await self._forward(call))
         return hex(self._builder.pool.next_nonce(Address(params[0].lower()), int(landed["result"], 16)))
 
     async def _by_hash(self, who: str, params: list[Any]) -> Any:

@@ -10,22 +10,21 @@ from pathlib import Path
 
 from keeper.arena.barrier import Barrier
 from keeper.arena.builder import Builder
-from keeper.arena.entrants import Entrant, enter, latency_ms, running, watched, write_config
+from keeper.arena.entrants import Entrant, enter, running, watched, write_config
 from keeper.arena.front import Front
+from keeper.arena.mempool import Tx
 from keeper.arena.scenarios import Scenario, Slot
-from keeper.arena.score import Scores, shot_of
+from keeper.arena.score import Scores, Worth, shot_of
 from keeper.devnet import Devnet
 from keeper.devnet.drain import drain
 from keeper.devnet.genesis.tokens import BY_SYMBOL
-from keeper.types import Address
+from keeper.devnet.names import TRADER
 
 MARKET_MS = 4_000
 """When the market's own transactions of a slot are there."""
 
 ROUNDS_MS = (4_000, 6_000, 8_000, 10_000)
 """When those who read the mempool look."""
-
-LAST_MS = ROUNDS_MS[-1]
 
 
 async def match(net: Devnet, chosen: Scenario, seed: int, names: Sequence[str], tell: Callable[[str], None]) -> Scores:
@@ -47,6 +46,7 @@ class _Match:
         self.barrier = Barrier(frozenset(self._entrants) - quick, quick)
         self.scores = Scores()
         self.front = Front(self.builder, self.barrier, self.scores, net.rpc, net.ws)
+        self._later: list[Tx] = []
         people = (*net.population, *net.isolated, *net.vaults, *net.traders)
         self._accounts = list(dict.fromkeys(one.address.lower() for one in people))
 
@@ -64,16 +64,23 @@ class _Match:
     async def _slot(self, number: int, slot: Slot) -> int:
         """Participants have reacted to block `number`; now the market moves, those who watch react, and a block is made of it."""
         self.builder.now_ms = MARKET_MS
-        if slot.drain_percent:
-            await drain(self._net, slot.drain_percent)
-        if slot.prices is not None:
-            await self._net.set_prices(slot.prices)
-        await self.builder.adopt()
+        await self._market(slot)
         await self._rounds(number)
         number = await self.builder.build(slot.step_s, slot.base_fee_factor)
         await self._score(number)
         await self.barrier.announce("head", number)
         return number
+
+    async def _market(self, slot: Slot) -> None:
+        """Pools move first; the oracles that follow them report a block later."""
+        self.builder.put(self._later)
+        if slot.drain_percent:
+            await drain(self._net, slot.drain_percent)
+        if slot.prices is not None:
+            await self._net.set_prices(slot.prices)
+        found = await self.builder.adopt()
+        self.builder.put([tx for tx in found if tx.sender == TRADER])
+        self._later = [tx for tx in found if tx.sender != TRADER]
 
     async def _rounds(self, number: int) -> None:
         """As long as there is something new to react to."""
@@ -96,7 +103,7 @@ class _Match:
                 who = tx.owner, self._entrants[tx.owner].beneficiary
                 self.scores.shots.append(shot_of(receipt, tx, who, self._accounts, worth, base_fee_wei))
 
-    async def _worth(self) -> dict[Address, tuple[int, int]]:
+    async def _worth(self) -> Worth:
         prices = await self._net.prices()
         return {
             self._net.addresses[f"token.{symbol}"]: (price * 10**18 // prices["WETH"], BY_SYMBOL[symbol].unit)
@@ -116,6 +123,3 @@ class _Match:
             stack.callback(lambda: [task.cancel() for task in tasks])
             self.barrier.failures = tasks
             yield
-
-
-__all__ = ["latency_ms", "match"]

@@ -36,7 +36,7 @@ def _sender(raw: bytes) -> Address:
     return Address("0x" + keccak(key.format(compressed=False)[1:])[-20:].hex())
 
 
-def from_pool(raw: Mapping[str, Any], arrived_ms: int) -> Tx:
+def from_pool(raw: Mapping[str, Any]) -> Tx:
     """A transaction that the node signs for the market itself."""
     fees = {key: raw[key] for key in ("maxFeePerGas", "maxPriorityFeePerGas")}
     request = {"from": raw["from"], "to": raw["to"], "data": raw["input"], "value": raw["value"], "gas": raw["gas"], "nonce": raw["nonce"]}
@@ -49,7 +49,6 @@ def from_pool(raw: Mapping[str, Any], arrived_ms: int) -> Tx:
         int(raw["gas"], 16),
         raw["to"].lower(),
         bytes.fromhex(raw["input"][2:]),
-        arrived_ms=arrived_ms,
         request=("eth_sendTransaction", request | fees),
     )
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -50,6 +50,7 @@ class Rival:
         self._chain, self._hand, self._second, self._tactic = chain, hand, second, tactic
         self._rpc = chain.rpc
         self._shots: list[Shot] = []
+        self._held: dict[int, Tx1559] = {}
         limits = chain.settings.limits.max_plans_per_block
         self._bold = Planner(chain.predictor, chain.settings.bidding.min_priority_fee_wei, limits, None, chain.patience)
 
@@ -84,7 +85,8 @@ class Rival:
         calls = [(plan, data) for plan in plans if (data := self._encoded(plan)) is not None]
         ran = await self._rehearse([self._call(data) for _, data in calls], landing)
         nonce = int(await self._rpc.request("eth_getTransactionCount", self._hand.signer.address, "latest"), 16)
-        self._shots = self._priced([(*call, result) for call, result in zip(calls, ran, strict=True)], landing, nonce)
+        shots = self._priced([(*call, result) for call, result in zip(calls, ran, strict=True)], landing, nonce)
+        self._shots = [self._replacing(shot) for shot in shots]
         for shot in self._shots:
             await self._send(shot.tx)
 
@@ -97,6 +99,15 @@ class Rival:
                 tx = self._tx(nonce + len(shots), tip, gas, data, landing)
                 shots.append(Shot(tx, plan.plan.account, most_wei(plan.value_wei, gas, landing)))
         return shots
+
+    def _replacing(self, shot: Shot) -> Shot:
+        """What waits with its nonce is of an older head: it goes, if that pays."""
+        held = self._held.get(shot.tx.nonce)
+        if held is None or held.data == shot.tx.data:
+            return shot
+        tip = max(shot.tx.priority_fee_wei, held.priority_fee_wei * 9 // 8 + 1)
+        fee = max(shot.tx.max_fee_wei, held.max_fee_wei * 9 // 8 + 1)
+        return replace(shot, tx=replace(shot.tx, priority_fee_wei=tip, max_fee_wei=fee)) if tip <= shot.most_wei else shot
 
     # --- against others' bids
 
@@ -114,10 +125,8 @@ class Rival:
         tip = self._tactic.answer(shot.tx.priority_fee_wei, max(theirs), shot.most_wei) if theirs else None
         if tip is None:
             return shot
-        old = shot.tx
-        fee = max(old.max_fee_wei * 9 // 8 + 1, 2 * base_fee_wei + tip)
-        tx = Tx1559(old.chain_id, old.nonce, tip, fee, old.gas_limit, old.to, 0, old.data)
-        return Shot(tx, shot.account, shot.most_wei) if await self._send(tx) else shot
+        tx = replace(shot.tx, priority_fee_wei=tip, max_fee_wei=max(shot.tx.max_fee_wei * 9 // 8 + 1, 2 * base_fee_wei + tip))
+        return replace(shot, tx=tx) if await self._send(tx) else shot
 
     # --- behind an oracle update that waits: in a bundle with it
 
@@ -128,9 +137,7 @@ class Rival:
         if not news:
             return
         view = Overlay(self._chain.view, writes)
-        due = [Candidate(m, a, h) for m in self._chain.markets for a in m.accounts(view) if (h := m.health(view, a, landing.timestamp_s)).liquidatable]
-        due.sort(key=lambda one: one.health.debt, reverse=True)
-        plans, _ = self._bold.block(due, view, landing)
+        plans, _ = self._bold.block(self._due(view, landing.timestamp_s), view, landing)
         calls = [(plan, data) for plan in plans if (data := self._encoded(plan)) is not None]
         ran = await self._rehearse([*map(_call_of, news), *(self._call(data) for _, data in calls)], landing)
         nonce = int(await self._rpc.request("eth_getTransactionCount", self._second.address, "latest"), 16)
@@ -138,6 +145,10 @@ class Rival:
         if shots:
             raws = [hex_bytes(self._second.sign(shot.tx)[0]) for shot in shots]
             await self._rpc.request("eth_sendBundle", {"txs": [*(tx["hash"] for tx in news), *raws], "blockNumber": hex(landing.number)})
+
+    def _due(self, view: View, at_s: int) -> list[Candidate]:
+        everyone = [Candidate(m, who, m.health(view, who, at_s)) for m in self._chain.markets for who in m.accounts(view)]
+        return sorted((one for one in everyone if one.health.liquidatable), key=lambda one: one.health.debt, reverse=True)
 
     async def _news(self, public: Sequence[Mapping[str, Any]], landing: Landing) -> tuple[list[Mapping[str, Any]], list[Write]]:
         """The transactions with which oracles answer, and the cells that they change."""
@@ -188,6 +199,7 @@ class Rival:
             await self._rpc.request("eth_sendRawTransaction", hex_bytes(self._hand.signer.sign(tx)[0]))
         except RpcError:  # what waits there already offers more
             return False
+        self._held[tx.nonce] = tx
         return True
 
 

@@ -16,8 +16,8 @@ CALM_SLOTS = 2
 
 @dataclass(frozen=True, slots=True)
 class Slot:
-    """What waits for the block at a slot's end. `prices`: where oracles and pools go, None: nowhere. `step_s`: how long after the last one it
-    comes. `base_fee_factor`: how much others drive the base fee up. `drain_percent`: of every pool's liquidity that is withdrawn before."""
+    """What waits for the block at a slot's end. `prices`: where pools go, and oracles a slot later; None: nowhere. `step_s`: how long after
+    the last one it comes. `base_fee_factor`: how much others drive the base fee up. `drain_percent`: of all liquidity, withdrawn before."""
 
     prices: Mapping[str, int] | None = None
     step_s: int = 12
@@ -27,7 +27,7 @@ class Slot:
 
 @dataclass(frozen=True, slots=True)
 class Scenario:
-    """`kind`, `steps`: the price path; `quiet`: slots without a move after each step. `accounts`: borrowers of each lending market's kind."""
+    """`kind`, `steps`: the price path; `quiet`: slots without a move after each step. `accounts`: of the lending markets of its kind."""
 
     about: str
     accounts: int
@@ -39,10 +39,8 @@ class Scenario:
 
     def slots(self, seed: int, start: Mapping[str, int]) -> list[Slot]:
         """From these prices on."""
-        moves = path(self.kind, self.steps, seed, start)
-        paths = [
-            [Slot(prices, PAUSE_S if step == self.pause_at else 12), *[Slot()] * self.quiet] for step, prices in enumerate(moves)
-        ]
+        moves = enumerate(path(self.kind, self.steps, seed, start))
+        paths = [[Slot(to), Slot(step_s=PAUSE_S if step == self.pause_at else 12), *[Slot()] * self.quiet] for step, to in moves]
         return [self.first, *(slot for part in paths for slot in part), *[Slot()] * CALM_SLOTS]
 
 
@@ -52,7 +50,7 @@ SCENARIOS = {
     "cascade": Scenario("a cascade: step after step down", 40, "crash", 5),
     "gas": Scenario("the base fee jumps to twenty times its level, then prices fall", 40, "crash", 3, first=Slot(base_fee_factor=SPIKE)),
     "thin": Scenario("pools lose nine tenths of their liquidity, then prices fall", 40, "crash", 3, first=Slot(drain_percent=THIN_PERCENT)),
-    "burst": Scenario("oracles report at every block, down and back up", 40, "wick", 8, quiet=0),
+    "burst": Scenario("oracles report at every block, down and back up", 40, "wick", 6, quiet=0),
     "pause": Scenario("the sequencer stands still for a quarter of an hour in the middle of a fall", 40, "crash", 3, pause_at=1),
 }
 

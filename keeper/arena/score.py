@@ -69,10 +69,12 @@ class Scores:
         return sum(shot.net_wei for shot in self.of(who))
 
 
-def shot_of(
-    receipt: Mapping[str, Any], tx: Tx, who: tuple[str, Address], accounts: Sequence[str], worth: Mapping[Address, tuple[int, int]], base_fee_wei: int
-) -> Shot:
-    """`who`: name and beneficiary; `worth`: token → price and unit, the price in wei of a whole one."""
+Worth = Mapping[Address, tuple[int, int]]
+"""Token → the price in wei of a whole one, and how much of its smallest unit that is."""
+
+
+def shot_of(receipt: Mapping[str, Any], tx: Tx, who: tuple[str, Address], accounts: Sequence[str], worth: Worth, base_fee_wei: int) -> Shot:
+    """`who`: its sender's name and beneficiary; `accounts`: whom it can be about."""
     logs = tuple(_log(raw) for raw in receipt["logs"])
     gains = executor.gains(logs, Address(tx.to), who[1])
     value = sum(amount * worth[token][0] // worth[token][1] for token, amount in gains.items() if token in worth)
