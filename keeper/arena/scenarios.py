@@ -46,7 +46,7 @@ class Scenario:
 
 SCENARIOS = {
     "big": Scenario("one big position", 6, "crash", 1, quiet=2),
-    "fifty": Scenario("fifty positions at once", 120, "crash", 1, quiet=3),
+    "fifty": Scenario("fifty positions at once", 190, "crash", 1, quiet=3),
     "cascade": Scenario("a cascade: step after step down", 40, "crash", 5),
     "gas": Scenario("the base fee jumps to twenty times its level, then prices fall", 40, "crash", 3, first=Slot(base_fee_factor=SPIKE)),
     "thin": Scenario("pools lose nine tenths of their liquidity, then prices fall", 40, "crash", 3, first=Slot(drain_percent=THIN_PERCENT)),

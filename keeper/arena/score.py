@@ -121,7 +121,7 @@ def _loss(won: Shot, scores: Scores, us: str) -> dict[str, Any]:
 
 def _reason(won: Shot, ours: Shot | None, said: Sequence[Told], scores: Scores, us: str) -> str:
     if ours and ours.block == won.block:
-        return "outbid" if ours.paid_wei * won.gas_used < won.paid_wei * ours.gas_used or ours.arrived_ms <= won.arrived_ms else "later"
+        return _behind(won, ours)
     if any(one.won and one.account == won.account and one.block <= won.block for one in scores.of(us)):
         return "took_the_rest"
     if ours:
@@ -129,6 +129,13 @@ def _reason(won: Shot, ours: Shot | None, said: Sequence[Told], scores: Scores, 
     if not said:
         return "oracle_backrun"
     return "not_included" if said[0].verdict == "pending" else said[0].reason or said[0].verdict
+
+
+def _behind(won: Shot, ours: Shot) -> str:
+    """Why ours comes after theirs in the block."""
+    if ours.paid_wei * won.gas_used < won.paid_wei * ours.gas_used:
+        return "outbid"
+    return "later" if ours.arrived_ms > won.arrived_ms else "behind_own_nonce"
 
 
 def summary(scores: Scores, us: str, capturable_wei: int) -> dict[str, Any]:
