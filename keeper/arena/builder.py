@@ -11,9 +11,10 @@ from dataclasses import replace
 from keeper.arena.mempool import Bundle, Mempool, Refused, Tx
 from keeper.arena.ordering import Unit, arrange
 from keeper.arena.raw import from_pool, from_raw
+from keeper.chain.wire import block_overrides
 from keeper.devnet import Devnet
 from keeper.devnet.basefee import next_base_fee, traffic
-from keeper.types import Address, Hash
+from keeper.types import Address, Hash, Landing
 
 SLOT_MS = 12_000
 ANY_GAS = 10**10
@@ -69,9 +70,11 @@ class Builder:
         return sorted(found, key=lambda tx: (tx.sender, tx.nonce))
 
     def put(self, txs: Sequence[Tx]) -> None:
-        """The market's own, here now for everyone to see."""
+        """The market's own, here now for everyone to see, behind those of its senders that still wait: of them the node knows nothing."""
         for tx in txs:
-            here = replace(tx, arrived_ms=self.now_ms)
+            nonce = self.pool.next_nonce(tx.sender, tx.nonce)
+            method, fields = tx.request
+            here = replace(tx, arrived_ms=self.now_ms, nonce=nonce, request=(method, fields | {"nonce": hex(nonce)}))
             self.pool.add(here)
             self.seen[tx.hash] = here
 
@@ -86,7 +89,7 @@ class Builder:
             await self._net.request("anvil_setNextBlockBaseFeePerGas", hex(fee))
         strangers = traffic(fee)
         room = gas_limit - sum(int(tx["gas"], 16) for tx in strangers)
-        units = await self._fitting(number, fee, room, int(head["timestamp"], 16) + step_s)
+        units = await self._fitting(room, Landing(number, int(head["timestamp"], 16) + step_s, fee))
         self.built[number] = tuple([Hash(await self._net.request(*tx.request)) for unit in units for tx in unit])
         for stranger in strangers:
             await self._net.request("eth_sendTransaction", stranger | {"maxFeePerGas": hex(4 * fee), "maxPriorityFeePerGas": "0x0"})
@@ -97,41 +100,40 @@ class Builder:
         self.now_ms = 0
         return number
 
-    async def _fitting(self, number: int, base_fee_wei: int, gas_limit: int, timestamp_s: int) -> list[Unit]:
-        """Arranged so that no bundle has a transaction that fails."""
-        bundles, nonces = list(self.pool.bundles(number)), await self._nonces()
+    async def _fitting(self, gas_limit: int, landing: Landing) -> list[Unit]:
+        """Arranged so that no bundle has a transaction that fails, and that only used gas counts."""
+        bundles, nonces = list(self.pool.bundles(landing.number)), await self._nonces()
+        spent: dict[Hash, int] = {}
         while True:
-            units = arrange(self.pool.txs(), bundles, nonces, base_fee_wei, gas_limit, SLOT_MS)
-            failing = await self._failing(units, bundles, number, timestamp_s, base_fee_wei)
-            if failing is None:
+            units = arrange(self.pool.txs(), bundles, nonces, landing.base_fee_wei, gas_limit, SLOT_MS, spent)
+            ran = await self._ran(units, landing)
+            whole = {bundle.txs: bundle for bundle in bundles}
+            failing = next((whole[unit] for unit, tx in _flat(units) if unit in whole and not ran[tx.hash][0]), None)
+            if failing is not None:
+                bundles.remove(failing)
+            elif ran.keys() <= spent.keys():
                 return units
-            bundles.remove(failing)
+            spent |= {tx: gas for tx, (_, gas) in ran.items()}
 
-    async def _failing(
-        self, units: Sequence[Unit], bundles: Sequence[Bundle], number: int, timestamp_s: int, base_fee_wei: int
-    ) -> Bundle | None:
-        whole = {bundle.txs: bundle for bundle in bundles}
-        if not any(unit in whole for unit in units):
-            return None
-        flat = [(unit, tx) for unit in units for tx in unit]
-        block = {
-            "blockOverrides": {
-                "number": hex(number),
-                "time": hex(timestamp_s),
-                "baseFeePerGas": hex(base_fee_wei),
-                "gasLimit": hex(10**10),
-            },
-            "calls": [_call(tx) for _, tx in flat],
-        }
-        blocks = await self._net.request("eth_simulateV1", {"blockStateCalls": [block], "validation": False}, hex(number - 1))
-        ran = zip(flat, blocks[0]["calls"], strict=True)
-        return next((whole[unit] for (unit, _), result in ran if unit in whole and result["status"] != "0x1"), None)
+    async def _ran(self, units: Sequence[Unit], landing: Landing) -> dict[Hash, tuple[bool, int]]:
+        """Whether each would succeed in this order, and the gas it would use."""
+        calls = [_call(tx) for _, tx in _flat(units)]
+        if not calls:
+            return {}
+        block = {"blockOverrides": {**block_overrides(landing), "gasLimit": hex(ANY_GAS)}, "calls": calls}
+        blocks = await self._net.request("eth_simulateV1", {"blockStateCalls": [block], "validation": False}, hex(landing.number - 1))
+        found = zip(_flat(units), blocks[0]["calls"], strict=True)
+        return {tx.hash: (result["status"] == "0x1", int(result["gasUsed"], 16)) for (_, tx), result in found}
 
     async def _nonces(self) -> dict[Address, int]:
         waiting = (tx.sender for tx in self.pool.txs())
         senders = list(dict.fromkeys([*waiting, *(tx.sender for tx in self.seen.values())]))
         counts = await self._net.batch([("eth_getTransactionCount", [sender, "latest"]) for sender in senders])
         return {sender: int(count, 16) for sender, count in zip(senders, counts, strict=True)}
+
+
+def _flat(units: Sequence[Unit]) -> list[tuple[Unit, Tx]]:
+    return [(unit, tx) for unit in units for tx in unit]
 
 
 def _call(tx: Tx) -> dict[str, str]:

@@ -5,12 +5,15 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 
 from keeper.arena.mempool import Bundle, Tx
-from keeper.types import Address
+from keeper.types import Address, Hash
 
 Unit = tuple[Tx, ...]
 """What goes into a block together: one transaction, or a bundle."""
+
+NOTHING: Mapping[Hash, int] = MappingProxyType({})
 
 
 @dataclass
@@ -18,29 +21,36 @@ class _Block:
     base_fee_wei: int
     gas_left: int
     nonces: dict[Address, int]
+    spent: Mapping[Hash, int]
 
     def takes(self, unit: Unit) -> bool:
         """Put it in if it fits: every nonce is its sender's next, every fee covers the base fee, the gas is there."""
-        nonces = dict(self.nonces)
+        nonces, gas_left = dict(self.nonces), self.gas_left
         for tx in unit:
-            if tx.nonce != nonces.get(tx.sender, 0) or tx.tip_wei(self.base_fee_wei) < 0:
+            due = tx.nonce == nonces.get(tx.sender, 0)
+            if not due or tx.tip_wei(self.base_fee_wei) < 0 or tx.gas_limit > gas_left:
                 return False
             nonces[tx.sender] = tx.nonce + 1
-        gas = sum(tx.gas_limit for tx in unit)
-        if gas > self.gas_left:
-            return False
-        self.nonces, self.gas_left = nonces, self.gas_left - gas
+            gas_left -= self.spent.get(tx.hash, tx.gas_limit)
+        self.nonces, self.gas_left = nonces, gas_left
         return True
 
 
 def arrange(
-    txs: Iterable[Tx], bundles: Sequence[Bundle], nonces: Mapping[Address, int], base_fee_wei: int, gas_limit: int, deadline_ms: int
+    txs: Iterable[Tx],
+    bundles: Sequence[Bundle],
+    nonces: Mapping[Address, int],
+    base_fee_wei: int,
+    gas_limit: int,
+    deadline_ms: int,
+    spent: Mapping[Hash, int] = NOTHING,
 ) -> list[Unit]:
     """The units of a block. `nonces`: how many transactions of each sender the chain has. Ties go to who came first, then by hash.
 
+    `spent`: the gas a transaction uses, where that is known; else it is taken for its limit, which must always be left.
     A bundle with a transaction that is in the block already, or whose nonce is not due, is left out; what arrived after the deadline
     waits for the next block."""
-    block = _Block(base_fee_wei, gas_limit, dict(nonces))
+    block = _Block(base_fee_wei, gas_limit, dict(nonces), spent)
     waiting = _by_sender(tx for tx in txs if tx.arrived_ms <= deadline_ms)
     offers = [bundle for bundle in bundles if bundle.arrived_ms <= deadline_ms]
     units: list[Unit] = []

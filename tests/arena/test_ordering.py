@@ -78,6 +78,13 @@ def test_the_order_of_arrival_in_memory_does_not_matter(pool: list[Tx], bundles:
     assert first == second
 
 
+def test_of_gas_that_is_known_to_be_left_over_others_can_have_some_but_a_limit_must_always_fit() -> None:
+    first, second, third = tx(0, 0, 9, gas=600), tx(1, 0, 8, gas=600), tx(2, 0, 7, gas=600)
+    spent = {first.hash: 200, second.hash: 300}
+    assert arrange([first, second, third], (), {}, BASE_FEE_WEI, GAS_LIMIT, DEADLINE_MS) == [(first,)]
+    assert arrange([first, second, third], (), {}, BASE_FEE_WEI, GAS_LIMIT, DEADLINE_MS, spent) == [(first,), (second,)]
+
+
 def test_at_the_same_tip_who_came_first_goes_first() -> None:
     late, early = tx(0, 0, 5, arrived_ms=300), tx(1, 0, 5, arrived_ms=50)
     assert arrange([late, early], (), {}, BASE_FEE_WEI, GAS_LIMIT, DEADLINE_MS) == [(early,), (late,)]
