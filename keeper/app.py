@@ -296,4 +296,9 @@ def rivals_path(settings: Settings, chain: ChainSettings) -> Path:
     return settings.data_dir / chain.name / "auctions.json"
 
 
+def races_path(settings: Settings, chain: ChainSettings) -> Path:
+    """What is known of who wins liquidations, and what was offered for them of late."""
+    return settings.data_dir / chain.name / "races.json"
+
+
 __all__ = ["Address", "Chain", "book_path", "chain_named", "ledger_path", "open_chain", "open_node"]

@@ -350,10 +350,13 @@ def config_schema(as_json: Json = False) -> None:
 
 @app.command(rich_help_panel="Extend it")
 def adapters(as_json: Json = False) -> None:
-    """Which protocols and venues are installed, and which address each wants."""
+    """Which protocols and venues are installed, which address each wants, what it can do, and its options."""
     from keeper.commands.adapters import adapters as command
+    from keeper.commands.adapters import options
 
-    _print(command(), as_json, ("name", "for", "package", "version", "about"))
+    rows = _print(command(), as_json, ("name", "for", "package", "version", "about", "can"))
+    if not as_json:
+        _print(options(rows), as_json)
 
 
 @adapter_app.command("new")

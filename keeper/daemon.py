@@ -10,51 +10,46 @@ import gc
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 
 from prometheus_client import CollectorRegistry, start_http_server
 
-from keeper.app import Chain, ChainState, ledger_path, meet, open_chain, open_state, rivals_path, unpriced
-from keeper.bidding.share import ProfitShare
+from keeper import acting
+from keeper.app import Chain, ChainState, ledger_path, meet, open_chain, open_state, races_path, unpriced
+from keeper.bidding.caps import Capped
 from keeper.book.audit import Auditor
 from keeper.book.indexer import Progress
-from keeper.chain.fees import next_base_fee
-from keeper.chain.relay import DryRelay, PublicRelay
 from keeper.chain.rpc_errors import RpcError
 from keeper.chain.simulate import NodeSimulator
 from keeper.config import Settings
 from keeper.config.settings import ChainSettings
 from keeper.errors import ConfigError, Halt, Transient
-from keeper.execution import executor
-from keeper.execution.calls import calldata
+from keeper.execution.bids import advised
 from keeper.execution.counsel import Counsel, counsel
 from keeper.execution.desk import Desk, DeskLimits
-from keeper.execution.engine import Doubt, Limits, TxEngine
+from keeper.execution.engine import TxEngine
 from keeper.execution.hand import Hand, open_accounts, open_hand, require_funds
-from keeper.execution.outbox import Outbox
-from keeper.execution.receipts import NodeReceipts
-from keeper.execution.signer import decode
-from keeper.execution.submission import Submission
 from keeper.foresight import Foresight
-from keeper.ledger.accountant import Accountant
-from keeper.ledger.holdings import Holdings
+from keeper.ledger.bookmaker import Learned
 from keeper.ledger.ledger import Ledger
-from keeper.ledger.onlooker import Onlooker
 from keeper.ledger.schema import LEDGER_FILE
 from keeper.ledger.settle import Settled, Settler
 from keeper.log import get_logger
+from keeper.looking import Looker, lookers
 from keeper.monitor import health
+from keeper.monitor.left_out import LeftOut
 from keeper.monitor.prices import PriceAlerts
 from keeper.monitor.report import Metrics, Reporter
 from keeper.pipeline import BlockReport, Parts, Pipeline
-from keeper.planning.rivals import Reckoner
-from keeper.recording.record import EXECUTOR, Player, Recorder, TapedModel, TapedReader, TapedStore, TapedWarmth, recorded
+from keeper.ports import BidPolicy
+from keeper.recording.record import EXECUTOR, Player, Recorder, TapedModel, TapedPolicy, TapedReader, TapedStore, TapedWarmth, recorded
 from keeper.recording.replay import Replayed, run_again
 from keeper.recording.tape import read_tape
 from keeper.storage.database import Database
-from keeper.types import Address, Head, Log, Outcome, Prediction
+from keeper.terms import bid_policy, caps, purse
+from keeper.types import Head, Outcome
 
 RESTART_FIRST_S, RESTART_MOST_S = 0.5, 10.0
 
@@ -144,19 +139,21 @@ async def open_pipeline(
             await require_funds(named, chain.rpc, hand.signer.address)
         if recorder:
             recorder.tape.write(EXECUTOR, hand.executor)
-        simulator = _simulator(chain, hand)
-        engine = _engine(chain, database, hand, live, partial(_stale, chain, simulator))
-        sink = _Sink(Ledger(database), Reporter(named.name, _log, metrics), listeners, named.name)
+        prover = acting.simulator(chain, hand)
+        engine = acting.engine(chain, database, hand, live, prover)
+        learned = await Learned.recall(races_path(settings, named), purse(named.bidding))
+        sink = _Sink(Ledger(database), Reporter(named.name, _log, metrics), listeners, named.name, learned.budget.heard)
         desk = _desk(chain, engine, database, hand, listeners)
         await sink.record(await desk.take(await engine.recover(chain.head), chain.head))
         foresight = await Foresight.open(chain, settings.data_dir / named.name / "volatility.json")
         alerts = PriceAlerts(named.name, _log, metrics)
-        onlooker = await _onlooker(chain, hand, rivals_path(settings, named))
         judge = await stack.enter_async_context(counsel(named.auctions, settings.path.parent, chain.rivals))
-        holdings, tell = Holdings(database), partial(metrics.inventory, named.name)
-        accountant = Accountant(chain.book, chain.bookkeeper, chain.inventory.houses, holdings, tell)
-        foresee = partial(_foresee, chain, onlooker, accountant, foresight, listeners)
-        parts = _parts(chain, hand, simulator, desk, sink, _Report(settings, chain, sink, alerts, listeners), foresee, judge)
+        looking = await lookers(settings, chain, hand, database, learned, metrics)
+        foresee = partial(_foresee, chain, looking, foresight, listeners)
+        inner = bid_policy(named.bidding, learned.odds)
+        bidder = await stack.enter_async_context(advised(named.bidding, settings.path.parent, inner))
+        report, bids = _Report(settings, chain, sink, alerts, listeners), Capped(bidder, caps(named.bidding), learned.budget)
+        parts = replace(_parts(chain, hand, prover, desk, sink, report, foresee, judge, bids), advise=bidder.advise)
         chain.patience.model = TapedModel(recorder, judge) if recorder else judge
         chain.planner.warmth = TapedWarmth(recorder, chain.prewarmer) if recorder else chain.prewarmer
         pipeline = Pipeline(recorded(parts, recorder) if recorder else parts)
@@ -166,7 +163,7 @@ async def open_pipeline(
 
 
 def _desk(chain: Chain, engine: TxEngine, database: Database, hand: Hand, listeners: Listeners) -> Desk:
-    settler = Settler(chain.book, chain.bookkeeper, chain.predictor, partial(_earnings, hand.beneficiary))
+    settler = Settler(chain.book, chain.bookkeeper, chain.predictor, partial(acting.earnings, hand.beneficiary))
     limits = DeskLimits(chain.settings.limits.max_in_flight, chain.settings.limits.max_gas_per_block)
     tell = partial(_tell, listeners, chain.settings.name)
     return Desk(engine, settler, Ledger(database), hand.executor, limits, lambda: chain.head, chain.reader.header, tell)
@@ -181,6 +178,7 @@ def _parts(
     report: _Report,
     foresee: Callable[[], Awaitable[None]],
     judge: Counsel,
+    policy: BidPolicy,
 ) -> Parts:
     settings = chain.settings
     return Parts(
@@ -188,9 +186,9 @@ def _parts(
         books=chain,
         watcher=chain.watch,
         planning=chain.planner,
-        encode=partial(_encode, chain, hand.executor),
+        encode=partial(acting.encode, chain, hand.executor),
         simulator=simulator,
-        policy=ProfitShare(**settings.bidding.model_dump()),
+        policy=policy,
         submitter=desk,
         settling=desk,
         sink=sink,
@@ -214,8 +212,8 @@ async def replay(settings: Settings, path: Path) -> Replayed:
     state = await open_state(named, TapedReader(player, None), TapedStore(player, None), lambda source, block, target: None)
     state.planner.warmth = TapedWarmth(player, None)
     state.patience.model = TapedModel(player, None)
-    policy = ProfitShare(**named.bidding.model_dump())
-    return await run_again(entries, player, state, state.watch, state.planner, partial(_encode, state, address), policy, state.landing)
+    encode, policy = partial(acting.encode, state, address), TapedPolicy(player, None)
+    return await run_again(entries, player, state, state.watch, state.planner, encode, policy, state.landing)
 
 
 def one_chain(settings: Settings) -> ChainSettings:
@@ -225,60 +223,10 @@ def one_chain(settings: Settings) -> ChainSettings:
     return settings.chains[0]
 
 
-def _engine(chain: Chain, database: Database, hand: Hand, live: bool, doubt: Doubt) -> TxEngine:
-    settings = chain.settings
-    limits = Limits(
-        max_fee_wei=settings.bidding.max_fee_wei,
-        max_priority_fee_wei=settings.bidding.max_priority_fee_wei,
-        resend_after_blocks=settings.limits.resend_after_blocks,
-        confirmations=settings.confirmations,
-    )
-    relay = PublicRelay(chain.rpc) if live else DryRelay()
-    outbox = Outbox(database, settings.chain_id, hand.signer.address)
-    return TxEngine(outbox, hand.signer, relay, NodeReceipts(chain.rpc), next_base_fee, limits, doubt)
-
-
-async def _stale(chain: Chain, simulator: NodeSimulator, ahead: Sequence[Submission], head: Head) -> set[int]:
-    """Which of our transactions on their way would fail in the node's next block, each behind the ones before it; none if it does not say.
-    At a start `head` is where the book was left: long ago, or on a branch that is no more."""
-    runs = [submission for submission in ahead if not submission.is_cancel]
-    try:
-        newest = max(head, await chain.reader.head(), key=lambda known: known.number)
-        verdicts = await simulator.simulate([decode(submission.raw).data for submission in runs], chain.landing(newest))
-    except (Transient, RpcError) as unproven:
-        _log.warning("not_simulated", chain=chain.settings.name, reason=str(unproven))
-        return set()
-    return {submission.id for submission, verdict in zip(runs, verdicts, strict=True) if not verdict.ok}
-
-
-def _simulator(chain: Chain, hand: Hand) -> NodeSimulator:
-    def decode(data: bytes) -> str | None:
-        return executor.decode_error(data) or next((name for m in chain.markets if (name := m.decode_error(data))), None)
-
-    def profit(logs: Sequence[Log]) -> int:
-        return _earnings(hand.beneficiary, hand.executor, logs)[0]
-
-    return NodeSimulator(chain.rpc, hand.executor, hand.signer.address, decode, profit, overrides=hand.overrides)
-
-
-def _encode(chain: ChainState, address: Address, prediction: Prediction) -> bytes:
-    return calldata(prediction, chain.predictor, address)
-
-
-def _earnings(beneficiary: Address, address: Address, logs: Sequence[Log]) -> tuple[int, dict[Address, int]]:
-    settled = executor.settled(logs, address)
-    return (settled[1] if settled else 0), executor.gains(logs, address, beneficiary)
-
-
-async def _onlooker(chain: Chain, hand: Hand, path: Path) -> Onlooker:
-    reckoner = Reckoner(chain.book.sources, chain.predictor, chain.patience, chain.settings.bidding.min_priority_fee_wei)
-    return await Onlooker.open(chain.book, chain.bookkeeper, reckoner, chain.rivals, path, (hand.executor, hand.beneficiary))
-
-
-async def _foresee(chain: Chain, onlooker: Onlooker, accountant: Accountant, foresight: Foresight, listeners: Listeners) -> None:
+async def _foresee(chain: Chain, lookers: Sequence[Looker], foresight: Foresight, listeners: Listeners) -> None:
     head = chain.head
-    await onlooker.look()
-    await accountant.look()
+    for looker in lookers:
+        await looker.look()
     if await foresight.prepare(head):
         for listener in listeners.ready:
             listener(chain.settings.name, head)
@@ -308,12 +256,15 @@ def _tell(listeners: Listeners, chain: str, settled: Sequence[Settled]) -> None:
 class _Sink:
     """Outcomes go to the ledger, the log, the metrics and the listeners."""
 
-    def __init__(self, ledger: Ledger, reporter: Reporter, listeners: Listeners, chain: str) -> None:
-        self._ledger, self.reporter, self._listeners, self._chain = ledger, reporter, listeners, chain
+    def __init__(
+        self, ledger: Ledger, reporter: Reporter, listeners: Listeners, chain: str, heard: Callable[[Sequence[Outcome]], None]
+    ) -> None:
+        self._ledger, self.reporter, self._listeners, self._chain, self._heard = ledger, reporter, listeners, chain, heard
 
     async def record(self, outcomes: Sequence[Outcome]) -> None:
         if not outcomes:
             return
+        self._heard(outcomes)
         await self._ledger.record(outcomes)
         self.reporter.outcomes(outcomes)
         for listener in self._listeners.outcomes:
@@ -326,11 +277,13 @@ class _Report:
     def __init__(self, settings: Settings, chain: ChainState, sink: _Sink, alerts: PriceAlerts, listeners: Listeners) -> None:
         self._settings, self._chain, self._sink, self._alerts, self._listeners = settings, chain, sink, alerts, listeners
         self._looked = False
+        self._left_out = LeftOut(chain.settings.name, _log)
 
     def __call__(self, report: BlockReport) -> None:
         if not self._looked and (problem := unpriced(self._chain)):
             raise ConfigError(problem)
         self._looked = True
+        self._left_out.tell(self._chain.markets, self._chain.view)
         self._sink.reporter.block(report)
         prices = self._chain.prices()
         for market in self._chain.markets:

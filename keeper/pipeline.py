@@ -88,6 +88,10 @@ class BlockReport:
     """Of the plans, those that were ready before they were due."""
 
 
+async def _nobody(plans: Sequence[tuple[Prediction, int]], landing: Landing) -> None:
+    return None
+
+
 @dataclass(frozen=True, slots=True)
 class Parts:
     """Who answers at each stage. `landing`: the block a transaction sent at this head would land in; `now_s`: a monotonic clock;
@@ -111,6 +115,8 @@ class Parts:
     """Gets ready for what the next heads may bring, beside the work."""
     consult: Callable[[], Awaitable[bool]]
     """Whether somebody outside, asked about what was just planned, wants it planned again; in bounded time."""
+    advise: Callable[[Sequence[tuple[Prediction, int]], Landing], Awaitable[None]] = _nobody
+    """Asks somebody outside what to bid for plans that were proven, with their gas, before the policy is asked; in bounded time."""
 
 
 Call = tuple[Prediction, bytes]
@@ -201,7 +207,9 @@ class Pipeline:
         """Each was planned and proven behind the ones before it. Where one of them is not worth sending, what the same account would have
         after it falls with it, and the others are proven again."""
         while True:
-            jobs, first = self._bid(await self._simulate(calls, landing, outcomes, ahead), landing, outcomes)
+            proven = await self._simulate(calls, landing, outcomes, ahead)
+            await self._parts.advise([(plan, simulation.gas_used) for plan, _, simulation in proven], landing)
+            jobs, first = self._bid(proven, landing, outcomes)
             if first is None or not jobs[first:]:
                 return jobs
             calls = [(job.prediction, job.data) for job in jobs]

@@ -268,6 +268,15 @@ class Clocked(Protocol):
 
 
 @runtime_checkable
+class Selective(Protocol):
+    """A market of many markets, some of which may have to stay outside (pure)."""
+
+    def left_out(self, view: View) -> str | None:
+        """What is not followed though the options allow it, and why, for people; None if nothing is."""
+        ...
+
+
+@runtime_checkable
 class Auctioneer(Protocol):
     """A market that sells lots at a price that falls with the clock, so that their buyer may wait (pure)."""
 
@@ -355,7 +364,8 @@ class Adapter(Protocol):
     name: str
 
     async def open(self, reader: Reader, name: str, address: Address, first_block: int | None, options: Options = NO_OPTIONS) -> Market:
-        """Raises ConfigError when there is no such deployment, OptionError for options it does not know, Transient when no node answers."""
+        """Raises ConfigError when there is no such deployment, OptionError for options it does not know, Transient when no node answers.
+        Options are read, and finished, before the node is asked; the class it says it returns tells what such a market can do."""
         ...
 
 

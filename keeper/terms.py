@@ -3,18 +3,24 @@
 from __future__ import annotations
 
 from dataclasses import fields
+from importlib.metadata import entry_points
 from typing import cast
 
+from keeper.bidding.budget import Purse
+from keeper.bidding.caps import Caps
+from keeper.bidding.channels import Channel
+from keeper.bidding.odds import Odds
+from keeper.bidding.policies import Terms
 from keeper.config.guard import GuardSettings
 from keeper.config.inventory import InventorySettings
-from keeper.config.settings import ChainSettings
+from keeper.config.settings import BiddingSettings, ChainSettings
 from keeper.errors import ConfigError
 from keeper.inventory.inventory import House, HouseMarket
 from keeper.inventory.limits import Limits
 from keeper.inventory.policy import Mode
 from keeper.inventory.policy import Policy as Holding
 from keeper.inventory.port import Holdable
-from keeper.ports import Market
+from keeper.ports import BidPolicy, Market
 from keeper.risk.sanity import Policy, Rules
 
 
@@ -24,6 +30,21 @@ def policy(guard: GuardSettings) -> Policy:
     shared = guard.model_dump(include=set(names))
     tokens = {item.token: Rules(**(shared | item.model_dump(include=set(names), exclude_none=True))) for item in guard.tokens}
     return Policy(Rules(**shared), tokens, guard.anchors, guard.twap_window_s, guard.min_depth)
+
+
+def purse(bidding: BiddingSettings) -> Purse:
+    return Purse(bidding.max_bid_wei, bidding.max_bid_per_block_wei, bidding.max_bid_per_day_wei)
+
+
+def bid_policy(bidding: BiddingSettings, odds: Odds) -> BidPolicy:
+    """The installed policy of that name."""
+    make = next(iter(entry_points(group="keeper.bidding", name=bidding.policy))).load()
+    made: BidPolicy = make(Terms(caps(bidding), Channel(bidding.channel), bidding.profit_share_bps, odds))
+    return made
+
+
+def caps(bidding: BiddingSettings) -> Caps:
+    return Caps(**bidding.model_dump(include={field.name for field in fields(Caps)}))
 
 
 def house(item: InventorySettings, market: Market, chain: ChainSettings) -> House:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 
-from keeper.options import OptionError, Options
+from keeper.options import Option, OptionError, Options, asked_for
 
 TOKEN = "0x" + "Ab" * 20
 READ: dict[str, Callable[[Options], object]] = {
@@ -72,3 +73,25 @@ def test_an_option_nobody_asked_for_is_refused(given: str | None, told: str) -> 
         options.addresses("tokens")
     with pytest.raises(OptionError, match=f"^there is no such option: {told.replace('?', '.')}$"):
         options.finish()
+
+
+async def test_what_an_adapter_asks_for_is_known_without_a_node() -> None:
+    async def opening(reader: None, name: str, address: str, first_block: None, options: Options) -> None:
+        options.whole("least", 3, 1, 9, about="the fewest")
+        options.flag("strict", True)
+        options.finish()
+        pytest.fail("it went on")
+
+    least = Option("least", "a whole number from 1 to 9", 3, "the fewest")
+    assert await asked_for(opening) == (least, Option("strict", "true or false", True, ""))
+
+
+async def test_an_adapter_that_wants_a_node_before_its_options_are_read_is_not_believed() -> None:
+    async def asks_first(reader: Any, name: str, address: str, first_block: None, options: Options) -> None:
+        await reader.head()
+        options.finish()
+
+    async def never_finishes(reader: Any, name: str, address: str, first_block: None, options: Options) -> None:
+        options.flag("strict", True)
+
+    assert [await asked_for(asks_first), await asked_for(never_finishes)] == [None, None]

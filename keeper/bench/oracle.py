@@ -20,7 +20,9 @@ from keeper.bench.cells import Tables, account
 from keeper.bench.clones import Copy, cells
 from keeper.bench.measure import Measure, Trial
 from keeper.bench.signing import KEY
-from keeper.bidding.share import ProfitShare
+from keeper.bidding.budget import Budget
+from keeper.bidding.caps import Capped
+from keeper.bidding.odds import Odds
 from keeper.book.state import Overlay
 from keeper.chain.wire import log_of
 from keeper.config import load
@@ -32,6 +34,7 @@ from keeper.fixedpoint import BPS
 from keeper.ports import Market, View
 from keeper.risk.watch import Candidate
 from keeper.secret import Secret
+from keeper.terms import bid_policy, caps, purse
 from keeper.types import Address, Block, Head, Prediction, Write
 
 ACCOUNTS = 100_000
@@ -55,7 +58,8 @@ class Race:
         self.chain, self.message, self._head = chain, message, head
         self._before, self._landing = chain.landing(chain.head), chain.landing(head)
         self._signer = Signer(Secret(KEY))
-        self._policy = ProfitShare(**chain.settings.bidding.model_dump())
+        bidding = chain.settings.bidding
+        self._policy = Capped(bid_policy(bidding, Odds()), caps(bidding), Budget(purse(bidding)))
         chain.watch.rebuild(chain.view)
         self._rest()
 

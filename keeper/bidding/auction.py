@@ -5,6 +5,9 @@ costs, grows by so much, and a rival who waits for one in between takes the lot 
 that promises more than any later one: its margin times the chance that no rival, as far as they were seen, was content with less. Who is
 content just now comes in the same block as we do, and wins half of the time.
 
+Rivals come and go: each later purchase takes some of the weight of what was seen, whoever made it. Where only we buy, who was there once
+is forgotten.
+
 Amounts are in wei; a margin is a share of the price in basis points.
 """
 
@@ -14,21 +17,29 @@ from bisect import bisect_right
 from collections import deque
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from itertools import accumulate
 from typing import Protocol
 
 from keeper.fixedpoint import BPS
 
 PRIOR_BPS = (20, 50, 100, 200)
-"""What rivals are believed to wait for; each counts as one purchase seen,"""
+"""What rivals are believed to wait for; each counts as one purchase just seen,"""
 
 ENOUGH = 20
-"""until so many were."""
+"""while those that were do not weigh as much as so many."""
 
-REMEMBERED = 200
+HALF_LIFE = 50
+"""After so many purchases one weighs half."""
+
+REMEMBERED = 8 * HALF_LIFE
 ABOVE_BPS = 10_000
 """A purchase at more than this tells of a buyer who came late, not of one who waited."""
 
 LOTS_REMEMBERED = 4096
+
+ONE = 2**20
+WEIGHTS = tuple(round(ONE * 0.5 ** (age / HALF_LIFE)) for age in range(REMEMBERED))
+"""By how many purchases there were since."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,39 +85,49 @@ class AuctionModel(Protocol):
 
 
 class RivalMargins:
-    """At which margins others buy in one market. Newer purchases push out older ones."""
+    """At which margins others buy in one market. Newer purchases outweigh older ones."""
 
-    def __init__(self, seen_bps: Iterable[int] = ()) -> None:
-        self._seen: deque[int] = deque(maxlen=REMEMBERED)
+    def __init__(self, seen_bps: Iterable[int | None] = ()) -> None:
+        self._seen: deque[int | None] = deque(maxlen=REMEMBERED)
         for margin_bps in seen_bps:
-            self.observe(margin_bps)
+            self.pass_by() if margin_bps is None else self.observe(int(margin_bps))
 
     def observe(self, margin_bps: int) -> None:
         """A rival bought at this margin: by our own reckoning of its exit, so it may be negative."""
         if margin_bps <= ABOVE_BPS:
             self._seen.append(max(margin_bps, 0))
 
+    def pass_by(self) -> None:
+        """A lot that no rival bought."""
+        if self._seen:
+            self._seen.append(None)
+        if not any(margin_bps is not None for margin_bps in self._seen):
+            self._seen.clear()
+
     @property
-    def seen_bps(self) -> tuple[int, ...]:
-        """The oldest first."""
+    def seen_bps(self) -> tuple[int | None, ...]:
+        """The oldest first; None for one of ours."""
         return tuple(self._seen)
 
     @property
-    def believed_bps(self) -> list[int]:
-        """What rivals wait for, ascending."""
-        return sorted(self._seen if len(self._seen) >= ENOUGH else (*self._seen, *PRIOR_BPS))
+    def believed(self) -> list[tuple[int, int]]:
+        """(what rivals wait for, its weight), ascending."""
+        found = [(bps, weight) for bps, weight in zip(reversed(self._seen), WEIGHTS, strict=False) if bps is not None]
+        few = sum(weight for _, weight in found) < ENOUGH * ONE
+        return sorted([*found, *((bps, ONE) for bps in PRIOR_BPS)] if few else found)
 
     def aim_bps(self, before_bps: int, now_bps: int, step_bps: int) -> int:
         """The margin of the block that promises most: this one's, or that of a later one, as far as one can see. `before_bps`: the last
         margin at which nobody took the lot: who would have is not here."""
-        rivals = [rival_bps for rival_bps in self.believed_bps if rival_bps > before_bps]
+        believed = [(rival_bps, weight) for rival_bps, weight in self.believed if rival_bps > before_bps]
+        rivals, weights = [rival_bps for rival_bps, _ in believed], [0, *accumulate(weight for _, weight in believed)]
         beyond = {-((now_bps - rival_bps) // step_bps) for rival_bps in rivals if rival_bps > now_bps} if step_bps else set()
         blocks = sorted({around for block in beyond for around in (block - 1, block) if around > 0})
 
         def promise(margin_bps: int, passed_bps: int) -> int:
-            """Twice the margin times the number of rivals who leave the lot to us. They have had their chance at `passed_bps`."""
-            content, gone = bisect_right(rivals, margin_bps), bisect_right(rivals, passed_bps)
-            return max(margin_bps, 0) * (2 * len(rivals) - content - gone)
+            """Twice the margin times the weight of the rivals who leave the lot to us. They have had their chance at `passed_bps`."""
+            content, gone = (weights[bisect_right(rivals, bps)] for bps in (margin_bps, passed_bps))
+            return max(margin_bps, 0) * (2 * weights[-1] - content - gone)
 
         here = promise(now_bps, before_bps)
         later = [now_bps + step_bps * block for block in blocks]
@@ -129,13 +150,17 @@ class Rivals:
         """Somebody bought this lot: he waits for a margin between those of this block and the one before."""
         self.of(standing.market).observe(standing.margin_bps - standing.step_bps // 2)
 
-    def state(self) -> dict[str, list[int]]:
+    def passed_by(self, market: str) -> None:
+        """We bought a lot ourselves."""
+        self.of(market).pass_by()
+
+    def state(self) -> dict[str, list[int | None]]:
         """What was seen, for `restore`."""
         return {market: list(margins.seen_bps) for market, margins in self._margins.items() if margins.seen_bps}
 
-    def restore(self, state: Mapping[str, Iterable[int]]) -> None:
+    def restore(self, state: Mapping[str, Iterable[int | None]]) -> None:
         """Raises TypeError, ValueError or AttributeError, and changes nothing, for anything that `state` has not made."""
-        self._margins = {str(market): RivalMargins(int(margin_bps) for margin_bps in seen) for market, seen in state.items()}
+        self._margins = {str(market): RivalMargins(seen) for market, seen in state.items()}
 
     def decide(self, standing: Standing) -> Decision:
         """Where waiting gains nothing, any profit will do."""

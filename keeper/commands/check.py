@@ -6,7 +6,7 @@ import asyncio
 import os
 import shutil
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +23,7 @@ from keeper.execution.hand import open_hand
 from keeper.execution.keys import load_key
 from keeper.execution.model import program
 from keeper.ledger.schema import LEDGER_FILE
+from keeper.ports import Market, Selective
 from keeper.storage.database import check as check_file
 from keeper.types import Address
 
@@ -53,8 +54,8 @@ async def _rows(settings: Settings) -> AsyncIterator[Row]:
 async def _chain(settings: Settings, chain: ChainSettings, rpc: Rpc) -> AsyncIterator[Row]:
     data = await asyncio.to_thread(_data, settings, chain)
     yield data
-    if chain.auctions.model:
-        yield _model(settings, chain)
+    for row in _models(settings, chain):
+        yield row
     ws_url = chain.ws_url.reveal() if chain.ws_url else None
     try:
         found = await probe(rpc, time.time(), ws_url)
@@ -94,12 +95,15 @@ def _existing(folder: Path) -> Path:
     return next(path for path in (folder, *folder.parents) if path.exists())
 
 
-def _model(settings: Settings, chain: ChainSettings) -> Row:
-    """The user's own program."""
-    try:
-        return _row("bidding model", True, program(chain.auctions.model, settings.path.parent), "")
-    except ConfigError as error:
-        return _row("bidding model", False, str(error), "install it, correct [chains.auctions], or leave the word to the keeper's own")
+def _models(settings: Settings, chain: ChainSettings) -> Iterator[Row]:
+    """The user's own programs."""
+    for section, command in (("auctions", chain.auctions.model), ("bidding", chain.bidding.model)):
+        if command:
+            try:
+                yield _row("bidding model", True, program(command, settings.path.parent, f"{section}.model"), "")
+            except ConfigError as error:
+                advice = f"install it, correct [chains.{section}], or leave the word to the keeper's own"
+                yield _row("bidding model", False, str(error), advice)
 
 
 # --- the node -----------------------------------------------------------------------------------------------------
@@ -165,10 +169,7 @@ async def _sources(settings: Settings, chain: ChainSettings, keyed: bool) -> lis
 
 
 def _watched(chain: Chain) -> list[Row]:
-    rows = [
-        _row(f"market {m.name}", True, f"{sum(1 for _ in m.accounts(chain.view))} accounts, {len(m.tokens(chain.view))} tokens", "")
-        for m in chain.markets
-    ]
+    rows = [_market(m, chain) for m in chain.markets]
     rows += [
         _row(f"venue {v.name}", bool(n := len(v.pools(chain.view))), f"{n} pools", "no pool trades these tokens") for v in chain.venues
     ]
@@ -178,6 +179,12 @@ def _watched(chain: Chain) -> list[Row]:
         _row("prices", *guard_check(chain)),
         _row("native token", problem is None, problem or chain.settings.native_token, "correct native_token"),
     ]
+
+
+def _market(market: Market, chain: Chain) -> Row:
+    left_out = market.left_out(chain.view) if isinstance(market, Selective) else None
+    found = f"{sum(1 for _ in market.accounts(chain.view))} accounts, {len(market.tokens(chain.view))} tokens"
+    return _row(f"market {market.name}", left_out is None, left_out or found, "correct its options, or name its markets one by one")
 
 
 async def _executor(settings: Settings, chain: Chain) -> Row:

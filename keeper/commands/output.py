@@ -89,7 +89,7 @@ def cell(name: str, row: Row) -> str:
     if isinstance(value, float):
         return percent(value) if name.startswith("hazard") else f"{value:,.2f}"
     if not isinstance(value, int):
-        return str(value)
+        return ", ".join(map(str, value)) if isinstance(value, list) else str(value)
     if name.endswith(("_wad", "_wei")):
         return decimal(value, 18, 6)
     return in_unit(value, str(row.get("unit"))) if name in _IN_UNIT else f"{value:,}"

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Sequence
+from itertools import groupby
 from typing import Any
 
 from keeper.app import Chain, ledger_path, open_chain
@@ -19,7 +20,7 @@ from keeper.ports import Market
 from keeper.risk.greeks import Greek
 from keeper.risk.liquidation_price import LiquidationPrice, liquidation_prices
 from keeper.risk.watch import Candidate
-from keeper.types import Address, FundingKind, Health, Leg
+from keeper.types import Address, FundingKind, Health, Leg, Outcome
 
 Row = dict[str, Any]
 
@@ -170,13 +171,21 @@ def _now(chain: Chain, market: Market, health: Health) -> Row:
 
 
 async def _decisions(settings: Settings, chain: str, address: Address, only: str | None) -> AsyncIterator[Row]:
-    """What a daemon on this data_dir decided, newest last."""
+    """What a daemon on this data_dir decided, newest last; the same one in a row once."""
     named = next(item for item in settings.chains if item.name == chain)
     async with reading(ledger_path(settings, named), named.chain_id) as book:
         outcomes = await book.outcomes_of(address) if book else []
-    for outcome in sorted(outcomes, key=lambda outcome: outcome.block):
-        if only in (None, outcome.market):
-            net = f"net {decimal(outcome.net_wei, 18, 6)} eth" if outcome.net_wei else ""
-            text = " ".join(part for part in (str(outcome.verdict), outcome.reason, outcome.detail, net) if part)
-            decided = {"decision": str(outcome.verdict), "reason": outcome.reason, "tx": outcome.tx, "text": text}
-            yield {"kind": "decision", "market": outcome.market, "account": address, "block": outcome.block, **decided}
+    for (market, text, tx), run in groupby((one for one in _oldest_first(outcomes) if only in (None, one.market)), _said):
+        *before, last = run
+        again = f" (and {len(before)} times since block {before[0].block})" if before else ""
+        decided = {"decision": str(last.verdict), "reason": last.reason, "tx": tx, "text": text + again}
+        yield {"kind": "decision", "market": market, "account": address, "block": last.block, **decided}
+
+
+def _oldest_first(outcomes: Sequence[Outcome]) -> list[Outcome]:
+    return sorted(outcomes, key=lambda outcome: (outcome.block, outcome.market))
+
+
+def _said(outcome: Outcome) -> tuple[str, str, str | None]:
+    net = f"net {decimal(outcome.net_wei, 18, 6)} eth" if outcome.net_wei else ""
+    return outcome.market, " ".join(part for part in (str(outcome.verdict), outcome.reason, outcome.detail, net) if part), outcome.tx

@@ -110,16 +110,29 @@ class SignerSettings(Table):
 class BiddingSettings(Table):
     """What a liquidation may pay for its place in the block."""
 
+    policy: Annotated[str, plugin("keeper.bidding", "an installed bidding policy")] = "expected"
+    """"expected": what promises most, by what won so far; "share": always the same share of the profit."""
+    channel: Annotated[Literal["tip", "builder", "refund", "first_come"], one_of("tip", "builder", "refund", "first_come")] = "tip"
+    """What decides who is first, and what losing costs: "tip" in a public pool, "first_come" with a sequencer that takes no bids."""
     profit_share_bps: Bps = 3000
-    """Share of the expected profit offered as priority fee at most."""
+    """With "share": of the expected profit, offered as priority fee."""
     min_priority_fee_wei: Wei = 100_000_000
     """Per gas."""
-    max_priority_fee_wei: Wei = 50_000_000_000
+    max_priority_fee_wei: Wei = 2_000_000_000_000
     """Per gas."""
-    max_fee_wei: Wei = 500_000_000_000
+    max_fee_wei: Wei = 3_000_000_000_000
     """Per gas, base fee included: the hard cap."""
     min_profit_wei: Wei = 0
     """Least profit after gas."""
+    max_bid_wei: Wei = 2 * 10**18
+    """A transaction's priority fee in all."""
+    max_bid_per_block_wei: Wei = 10 * 10**18
+    max_bid_per_day_wei: Wei = 50 * 10**18
+    """In the last 24 hours, without bids that are known to have lost."""
+    model: Command = ()
+    """A program of your own that says what to bid, run in the folder of this file. None: the policy's word holds."""
+    answer_ms: Count = 50
+    """How long the program is waited for."""
 
     @model_validator(mode="after")
     def _ordered(self) -> Self:

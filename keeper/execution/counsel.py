@@ -14,7 +14,7 @@ from typing import Protocol
 
 from keeper.bidding.auction import AuctionModel, Decision, Standing
 from keeper.config.settings import AuctionSettings
-from keeper.execution.model import ModelProcess, program
+from keeper.execution.model import LotModel, ModelProcess, program
 
 
 class Outsider(Protocol):
@@ -58,5 +58,5 @@ async def counsel(wanted: AuctionSettings, folder: Path, default: AuctionModel) 
         yield Counsel(None, default)
         return
     program(wanted.model, folder)
-    async with ModelProcess.start(wanted.model, default, wanted.answer_ms / 1000, folder=folder) as process:
-        yield Counsel(process, default)
+    async with ModelProcess.start(wanted.model, wanted.answer_ms / 1000, folder=folder) as process:
+        yield Counsel(LotModel(process, default), default)

@@ -9,6 +9,14 @@ One line out for each answer, the highest price at which to take the lot:
 
     {"id": 7, "price": "5210000000000000000"}
 
+A model of bids (`[chains.bidding] model`) is asked about a plan that the node has vouched for, and answers with the priority fee in all:
+
+    {"id": 8, "bid": "market 0xaccount", "block": 23000000, "timestamp": 1767225612, "value": "…", "cost": "…", "gas": 512000,
+     "offered": "…"}
+    {"id": 8, "price": "310000000000000000"}
+
+`value` is what the plan earns, `cost` its gas at the base fee, `offered` what the policy would bid.
+
 Amounts are decimal strings: `lot` in the collateral's smallest unit, the others in wei; `gain` is what waiting a block adds to what value
 leaves after price and cost, below zero where it takes away. Answers may come in any order; one that is late, or
 none, or garbage leaves the word to the in-process model, with a warning. A process that dies is started again, each time after a longer
@@ -23,7 +31,7 @@ import contextlib
 import os
 import shutil
 import signal
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -45,11 +53,15 @@ MOST_WEI = 2**256 - 1
 log = get_logger("model")
 
 
-class ModelProcess:
-    """Start with `async with ModelProcess.start(command, default) as model`."""
+Facts = Mapping[str, str | int]
+"""A question, besides its number."""
 
-    def __init__(self, command: Sequence[str], default: AuctionModel, answer_s: float, first_pause_s: float, folder: Path) -> None:
-        self._command, self._default, self._answer_s, self._folder = tuple(command), default, answer_s, folder
+
+class ModelProcess:
+    """Start with `async with ModelProcess.start(command) as model`."""
+
+    def __init__(self, command: Sequence[str], answer_s: float, first_pause_s: float, folder: Path) -> None:
+        self._command, self._answer_s, self._folder = tuple(command), answer_s, folder
         self._first_pause_s = self._pause_s = first_pause_s
         self._process: asyncio.subprocess.Process | None = None
         self._asked: dict[int, asyncio.Future[int]] = {}
@@ -61,13 +73,12 @@ class ModelProcess:
     async def start(
         cls,
         command: Sequence[str],
-        default: AuctionModel,
         answer_s: float = ANSWER_S,
         first_pause_s: float = FIRST_PAUSE_S,
         folder: Path = Path(),
     ) -> AsyncIterator[ModelProcess]:
-        """`default` has the word where the process gives none within `answer_s`. `folder`: where it runs."""
-        model = cls(command, default, answer_s, first_pause_s, folder)
+        """`answer_s`: how long it is waited for. `folder`: where it runs."""
+        model = cls(command, answer_s, first_pause_s, folder)
         task = asyncio.create_task(model._run(), name="bidding model")
         try:
             yield model
@@ -81,29 +92,24 @@ class ModelProcess:
         """Of the process that is running now."""
         return self._process.pid if self._process else None
 
-    async def decide(self, standing: Standing) -> Decision:
-        """What the process says; what the in-process model says where it says nothing in time."""
+    async def ask(self, facts: Facts) -> int:
+        """The price the process answers with. Raises OSError where there is nobody to ask, TimeoutError where he is silent."""
         self._count += 1
         number, answer = self._count, asyncio.get_running_loop().create_future()
         self._asked[number] = answer
         try:
-            self._ask(number, standing)
-            most_wei = await asyncio.wait_for(answer, self._answer_s)
-        except (OSError, TimeoutError, ValueError) as error:
-            log.warning("model_silent", market=standing.market, account=standing.account, why=str(error) or "no answer in time")
-            return self._default.decide(standing)
+            self._say(number, facts)
+            return await asyncio.wait_for(answer, self._answer_s)
         finally:
             del self._asked[number]
-        return Decision(standing.price_wei <= most_wei, most_wei, "model")
 
-    def _ask(self, number: int, standing: Standing) -> None:
-        """Raises OSError where there is nobody to ask."""
+    def _say(self, number: int, facts: Facts) -> None:
         pipe = self._process.stdin if self._process else None
         if pipe is None or pipe.is_closing():
             raise OSError("the model is not running")
         if pipe.transport.get_write_buffer_size() > LINE_BYTES:
             raise OSError("the model does not read")
-        pipe.write(_line(number, standing))
+        pipe.write(orjson.dumps({"id": number, **facts}) + b"\n")
 
     # --- the process
 
@@ -172,15 +178,30 @@ class ModelProcess:
             answer.set_result(most_wei)
 
 
-def program(command: Sequence[str], folder: Path) -> str:
-    """Where the command's program is. Raises ConfigError."""
+class LotModel:
+    """An `Outsider` for lots: the process has the word, and the in-process model where it gives none in time."""
+
+    def __init__(self, process: ModelProcess, default: AuctionModel) -> None:
+        self._process, self._default = process, default
+
+    async def decide(self, standing: Standing) -> Decision:
+        try:
+            most_wei = await self._process.ask(_lot(standing))
+        except (OSError, TimeoutError, ValueError) as error:
+            log.warning("model_silent", market=standing.market, account=standing.account, why=str(error) or "no answer in time")
+            return self._default.decide(standing)
+        return Decision(standing.price_wei <= most_wei, most_wei, "model")
+
+
+def program(command: Sequence[str], folder: Path, key: str = "auctions.model") -> str:
+    """Where the command's program is; `key` names it. Raises ConfigError."""
     found = shutil.which(str(folder / command[0]) if os.sep in command[0] else command[0])
     if found is None:
-        raise ConfigError(f"auctions.model: there is no program {command[0]!r} to run")
+        raise ConfigError(f"{key}: there is no program {command[0]!r} to run")
     return found
 
 
-def _line(number: int, standing: Standing) -> bytes:
+def _lot(standing: Standing) -> Facts:
     amounts = {
         "lot": standing.lot,
         "price": standing.price_wei,
@@ -188,8 +209,8 @@ def _line(number: int, standing: Standing) -> bytes:
         "cost": standing.cost_wei,
         "gain": standing.gain_wei,
     }
-    facts = {"id": number, "auction": f"{standing.market} {standing.account}", "timestamp": standing.timestamp_s}
-    return orjson.dumps(facts | {name: str(amount) for name, amount in amounts.items()}) + b"\n"
+    facts: dict[str, str | int] = {"auction": f"{standing.market} {standing.account}", "timestamp": standing.timestamp_s}
+    return facts | {name: str(amount) for name, amount in amounts.items()}
 
 
 def _answer(said: Any) -> tuple[int, int]:

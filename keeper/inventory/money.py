@@ -62,6 +62,15 @@ def dealt(before: Standing, after: Standing, deal: Deal, where: Where) -> list[E
     return _entries(before, where, [*known, ("", OTHER, rest)])
 
 
+def moved(before: Standing, after: Standing, where: Where) -> list[Entry]:
+    """What a transaction of somebody else did, on one state at one time: there, to settle funding changes nothing. Who leaves the
+    positions alone moves margin."""
+    known = [*_prices(before, after)]
+    rest = _change(before, after) - sum(amount for _, _, amount in known)
+    margin = DEPOSIT if rest > 0 else WITHDRAW
+    return _entries(before, where, [*known, ("", margin if _sizes(before) == _sizes(after) and abs(rest) >= before.scale else OTHER, rest)])
+
+
 def total(entries: Iterable[Entry]) -> int:
     return sum(entry.amount for entry in entries)
 

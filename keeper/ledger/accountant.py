@@ -14,7 +14,7 @@ from keeper.book.bookkeeper import Bookkeeper
 from keeper.book.state import Overlay
 from keeper.errors import Skip, Transient
 from keeper.inventory.inventory import House
-from keeper.inventory.money import Deal, Where, deal_of, dealt, drift
+from keeper.inventory.money import Deal, Where, deal_of, dealt, drift, moved
 from keeper.ledger.holdings import Had, Holdings
 from keeper.ledger.settle import by_transaction
 from keeper.ports import View
@@ -48,7 +48,7 @@ class Accountant:
         name, branch = house.market.name, {head.hash for head in self._book.ancestors()}
         oldest = min((head.number for head in self._book.ancestors()), default=0)
         if name not in self._known:
-            self._known[name] = await self._holdings.had(name, limit=RECENT)
+            self._known[name] = await self._holdings.had(name, house.account, RECENT)
         recent = [had for had in self._known[name] if had.block >= oldest]
         gone = [had.block_hash for had in recent if had.block_hash not in branch]
         await self._holdings.undo(gone)
@@ -93,19 +93,19 @@ class Accountant:
     def _entries(
         self, house: House, block: Block, plans: Mapping[Hash, Plan], state: Overlay, last: Standing, now: Standing
     ) -> Iterator[Entry]:
-        """From one standing to the next, by way of those around each deal of ours."""
-        market, at_s = house.market, block.head.timestamp_s
+        """From one standing to the next, by way of those around each transaction that concerns the account."""
+        market, at_s, number = house.market, block.head.timestamp_s, block.head.number
         for tx, logs in by_transaction(block.logs, ()):
-            plan = plans.get(tx)
-            if plan is None or plan.market != market.name or plan.by != house.account:
-                apply_logs(self._book.sources, logs, state)
-                continue
-            met, deal = market.standing(state, house.account, at_s), _deal(house, plan, state, at_s)
-            yield from drift(last, met, Where(market.name, block.head.number))
-            apply_logs(self._book.sources, logs, state)
-            last = market.standing(state, house.account, at_s)
-            yield from dealt(met, last, deal, Where(market.name, block.head.number, tx))
-        yield from drift(last, now, Where(market.name, block.head.number))
+            left = Overlay(state)
+            apply_logs(self._book.sources, logs, left)
+            if house.account in market.touched(left.writes()):
+                met, found = (market.standing(view, house.account, at_s) for view in (state, left))
+                yield from drift(last, met, Where(market.name, number))
+                where, last, plan = Where(market.name, number, tx), found, plans.get(tx)
+                ours = plan if plan and (plan.market, plan.by) == (market.name, house.account) else None
+                yield from dealt(met, found, _deal(house, ours, state, at_s), where) if ours else moved(met, found, where)
+            state.write(left.writes())
+        yield from drift(last, now, Where(market.name, number))
 
 
 def _deal(house: House, plan: Plan, state: View, at_s: int) -> Deal:

@@ -61,10 +61,11 @@ class Holdings:
         if gone:
             await self._database.write(save)
 
-    async def had(self, market: str = "", since: int = 0, limit: int | None = None) -> list[Had]:
-        """What stands, oldest first; with a limit, the newest."""
-        query = _standing(STANDINGS).where(STANDINGS.c.block >= since).order_by(STANDINGS.c.id.desc()).limit(limit)
-        rows = await self._rows(query.where(STANDINGS.c.market == market) if market else query)
+    async def had(self, market: str = "", account: str = "", limit: int | None = None) -> list[Had]:
+        """What stands, oldest first: of a market and an account there, where they are given; with a limit, the newest."""
+        given = ((STANDINGS.c.market, market), (STANDINGS.c.account, account))
+        query = _standing(STANDINGS).where(*(column == value for column, value in given if value))
+        rows = await self._rows(query.order_by(STANDINGS.c.id.desc()).limit(limit))
         return [_had(row) for row in reversed(rows)]
 
     async def entries(self, since: int = 0) -> list[Entry]:

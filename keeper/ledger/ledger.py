@@ -25,12 +25,15 @@ KEEP_SKIPPED = 50
 """Skipped outcomes kept per account: enough for `why`, little enough for a market full of dust."""
 
 REORGED_OUT = "reorged_out"
+PAID = "paid"
+"""The result of a row for what somebody's transaction paid us: the starter's share of a lot, when that is bought."""
 
 
 @dataclass(frozen=True, slots=True)
 class LedgerRow:
-    """One landed transaction. Profits in the smallest unit of `profit_token`; `foreign`: other people's transactions between ours and the
-    state it was planned on; `gains`: every token the beneficiary received, the profit included; `net_eth_wei`: their worth less the gas."""
+    """One landed transaction, or what one of others paid us. Profits in the smallest unit of `profit_token`; `foreign`: other people's
+    transactions between ours and the state it was planned on; `gains`: every token the beneficiary received, the profit included;
+    `net_eth_wei`: their worth less the gas."""
 
     tx: Hash
     block: int
@@ -115,6 +118,40 @@ class Ledger:
         if txs:
             await self.database.write(save)
 
+    async def pay(self, rows: Sequence[LedgerRow]) -> None:
+        """Append what the transactions of one block paid us, all or none; once for a block, however often it is said."""
+
+        async def save(connection: AsyncConnection) -> None:
+            known = _STANDING.where(LEDGER.c.block_hash == rows[0].block_hash, LEDGER.c.result == PAID)
+            if (await connection.execute(known)).first() is None:
+                await connection.execute(insert(LEDGER), [_columns(row) for row in rows])
+
+        if rows:
+            await self.database.write(save)
+
+    async def take_back(self, blocks: Sequence[Hash], head: Head) -> None:
+        """These blocks are no more: append the opposite of what was paid in them."""
+
+        async def save(connection: AsyncConnection) -> None:
+            gone = _STANDING.where(LEDGER.c.block_hash.in_(blocks), LEDGER.c.result == PAID)
+            for standing in (await connection.execute(gone)).all():
+                await _oppose(connection, standing, head.timestamp_s)
+
+        if blocks:
+            await self.database.write(save)
+
+    async def paid(self, since: int = 0) -> list[LedgerRow]:
+        """What was paid and stands, oldest first."""
+        query = _STANDING.where(LEDGER.c.result == PAID, LEDGER.c.block >= since).order_by(LEDGER.c.id)
+        return [_ledger_row(row) for row in await self._rows(query)]
+
+    async def won(self, market: str = "", account: str = "", at_s: int | None = None) -> LedgerRow | None:
+        """The first transaction that succeeded; of these, where they are given."""
+        given = ((LEDGER.c.market, market), (LEDGER.c.account, account), (LEDGER.c.timestamp_s, at_s))
+        same = [column == value for column, value in given if value]
+        rows = await self._rows(_STANDING.where(LEDGER.c.result == str(Verdict.WON), *same).order_by(LEDGER.c.id).limit(1))
+        return _ledger_row(rows[0]) if rows else None
+
     async def rows(self, limit: int | None = None) -> list[LedgerRow]:
         """What stands, newest first."""
 
@@ -183,15 +220,19 @@ _NAMES = tuple(f.name for f in fields(LedgerRow))
 
 
 async def _standing(connection: AsyncConnection, tx: Hash) -> Any:
-    return (await connection.execute(_STANDING.where(LEDGER.c.tx == tx))).one_or_none()
+    return (await connection.execute(_STANDING.where(LEDGER.c.tx == tx, LEDGER.c.result != PAID))).one_or_none()
 
 
 async def _reverse(connection: AsyncConnection, tx: Hash, timestamp_s: int) -> None:
     standing = await _standing(connection, tx)
     if standing is not None:
-        opposite = replace(_negative(_ledger_row(standing)), reason=REORGED_OUT, timestamp_s=timestamp_s)
-        await connection.execute(insert(LEDGER), {**_columns(opposite), "reverses": standing.id})
+        await _oppose(connection, standing, timestamp_s)
         await reverse_entries(connection, (ENTRIES.c.tx == tx) & (ENTRIES.c.account == ""))
+
+
+async def _oppose(connection: AsyncConnection, standing: Any, timestamp_s: int) -> None:
+    opposite = replace(_negative(_ledger_row(standing)), reason=REORGED_OUT, timestamp_s=timestamp_s)
+    await connection.execute(insert(LEDGER), {**_columns(opposite), "reverses": standing.id})
 
 
 def _negative(row: LedgerRow) -> LedgerRow:

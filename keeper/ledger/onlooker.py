@@ -17,7 +17,8 @@ from keeper.book.bookkeeper import Bookkeeper
 from keeper.errors import Transient
 from keeper.log import get_logger
 from keeper.planning.rivals import Reckoner
-from keeper.types import Address
+from keeper.ports import View
+from keeper.types import Address, Block
 
 LOOK_BACK = 64
 """At most so many blocks are made up for after a restart."""
@@ -41,19 +42,27 @@ class Onlooker:
             for head in [entry.head for entry in self._book.journal if entry.head.number > self._since]:
                 block = await self._bookkeeper.block(head)
                 before = self._book.before(head.hash)
-                seen = list(self._reckoner.rivals(block, before, self._ours)) if before and block.logs else []
+                known = self._rivals.state()
+                if before and block.logs:
+                    self._learn(block, before)
                 self._since = head.number
-                for standing in seen:
-                    self._rivals.saw(standing)
-                    log.info("rival_bought", market=standing.market, account=standing.account, margin_bps=standing.margin_bps)
-                if seen:
+                if self._rivals.state() != known:
                     await self._save()
+
+    def _learn(self, block: Block, before: View) -> None:
+        for bought in self._reckoner.bought(block, before):
+            if bought.purchase.buyer in self._ours:
+                self._rivals.passed_by(bought.market.name)
+                continue
+            for standing in self._reckoner.standings(bought, block.head):
+                self._rivals.saw(standing)
+                log.info("rival_bought", market=standing.market, account=standing.account, margin_bps=standing.margin_bps)
 
     async def _save(self) -> None:
         """A disk that takes nothing costs a restart what was seen, nothing else."""
         text = orjson.dumps({"block": self._since, "margins_bps": self._rivals.state()})
         with suppress(OSError):
-            await asyncio.to_thread(_replace, self._path, text)
+            await asyncio.to_thread(replace_file, self._path, text)
 
     @classmethod
     async def open(
@@ -83,7 +92,7 @@ def _read(path: Path) -> Mapping[str, Any]:
     return {}
 
 
-def _replace(path: Path, content: bytes) -> None:
+def replace_file(path: Path, content: bytes) -> None:
     partial = path.with_suffix(".new")
     partial.write_bytes(content)
     os.replace(partial, path)

@@ -9,12 +9,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
+from dataclasses import replace
 from typing import NamedTuple
 
 from keeper.errors import Skip
 from keeper.planning.predict import Predictor, Way, way_of
 from keeper.ports import CallbackMarket, Market, View
-from keeper.types import Address, Fill, Funding, FundingKind, Pair, Plan, Prediction, same_deal
+from keeper.types import LIQUIDATE, TWICE, Address, Fill, Funding, FundingKind, Pair, Plan, Prediction, same_deal
 
 ROUTES_KEPT = 3
 WAYS_TUNED = 2
@@ -57,7 +58,7 @@ class Chooser:
         found: list[Tried] = []
         why_not: list[tuple[str, str]] = []  # not the exceptions: they hold this frame, and only the collector could part them
         for pair in (*market.pairs(self.view, account, self.at_s), *self._kept(market, account, why_not)):
-            ways = [way_of(plan) for plan in known if same_deal(plan, pair)]
+            ways = [way_of(plan) for plan in known if same_deal(_once(plan), _once(pair))]
             try:
                 found.append(_Choice(self, market, pair).best(ways))
             except Skip as skip:
@@ -220,6 +221,11 @@ def _net(tried: Tried) -> int:
 def _worth(tried: Tried | None) -> float:
     """Orders also what came to nothing."""
     return float("-inf") if tried is None else tried.net_wei
+
+
+def _once(deal: Pair | Plan) -> Pair | Plan:
+    """What goes for one call goes for two."""
+    return replace(deal, kind=LIQUIDATE, target="") if deal.kind == TWICE else deal
 
 
 def _plan(market: Market, tried: Tried) -> Plan:

@@ -5,9 +5,10 @@ Each is reckoned on the state its transaction met, at its block's timestamp and 
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from itertools import groupby
+from typing import NamedTuple
 
 from keeper.bidding.auction import Standing
 from keeper.book.book import apply_logs
@@ -17,10 +18,19 @@ from keeper.planning.choice import Chooser
 from keeper.planning.patience import Patience
 from keeper.planning.predict import Predictor
 from keeper.ports import Auctioneer, LogSource, Market, View
-from keeper.types import Address, Block, Head, Purchase
+from keeper.types import Address, Block, Hash, Head, Purchase
 
 TELLING = 100
 """A purchase whose price is less than so many times its gas is passed over: what it tells of is the gas."""
+
+
+class Bought(NamedTuple):
+    """A purchase with its transaction, and the state that met."""
+
+    tx: Hash
+    market: Market
+    purchase: Purchase
+    state: View
 
 
 class Reckoner:
@@ -31,26 +41,36 @@ class Reckoner:
         self._priority_fee_wei = priority_fee_wei
         self._markets = [market for market in predictor.markets.values() if isinstance(market, Auctioneer)]
 
-    def rivals(self, block: Block, before: View, ours: Collection[Address]) -> Iterator[Standing]:
-        """Lots that somebody else bought in this block while their price fell, as they stood. `before`: the state just before the block;
-        `ours`: who buys for us."""
+    @property
+    def watches(self) -> bool:
+        """Whether anything is sold at all."""
+        return bool(self._markets)
+
+    def bought(self, block: Block, before: View) -> Iterator[Bought]:
+        """Every purchase of a block, to be looked at before the next one is asked for. `before`: the state just before the block."""
         if not any(market.bought(block.logs, before) for market in self._markets):
             return
         state = Overlay(before)
-        for _, transaction in groupby(block.logs, key=lambda log: log.tx_index):
+        for tx, transaction in groupby(block.logs, key=lambda log: log.tx_hash):
             logs = tuple(transaction)
             for market in self._markets:
                 for purchase in market.bought(logs, state):
-                    if purchase.buyer not in ours:
-                        yield from self._standing(market, purchase, state, block.head)
+                    yield Bought(tx, market, purchase, state)
             apply_logs(self._sources, logs, state)
 
-    def _standing(self, market: Market, purchase: Purchase, view: View, head: Head) -> Iterator[Standing]:
-        """None of a deal that we could not have made, or that tells nothing."""
+    def standings(self, of: Bought, head: Head) -> Iterator[Standing]:
+        """The lot as it stood while its price fell; none of a deal that we could not have made, or that tells nothing."""
         gas_price_wei = head.base_fee_wei + self._priority_fee_wei
         with suppress(Skip):
-            made = Chooser(self._predictor, view, head.timestamp_s, gas_price_wei).exactly(market, purchase.pair)
-            if self._patience.waits(market, made, view):
-                standing = self._patience.standing(market, made, view, gas_price_wei)
+            made = Chooser(self._predictor, of.state, head.timestamp_s, gas_price_wei).exactly(of.market, of.purchase.pair)
+            if self._patience.waits(of.market, made, of.state):
+                standing = self._patience.standing(of.market, made, of.state, gas_price_wei)
                 if standing.price_wei >= TELLING * standing.cost_wei:
                     yield standing
+
+    def worth_wei(self, of: Bought, token: Address, amount: int) -> int:
+        """By the market's oracle; nothing without a price."""
+        try:
+            return self._predictor.value_wei(of.market, of.state, token, amount)
+        except Skip:
+            return 0

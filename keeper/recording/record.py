@@ -13,13 +13,29 @@ from keeper.book.book import JournalEntry
 from keeper.book.resume import ResumeReader, ResumeStore
 from keeper.book.state import Tables
 from keeper.book.store import Cursors, Snapshot
-from keeper.errors import Halt
+from keeper.errors import Halt, Skip
 from keeper.pipeline import Books, Parts, Submitter
 from keeper.planning.codec import dump_plan, load_plan
 from keeper.planning.planner import Warmth
-from keeper.ports import ColumnView, Simulator
+from keeper.ports import BidPolicy, ColumnView, Simulator
 from keeper.recording.tape import Tape, plain, shaped
-from keeper.types import Address, ChainUpdate, Hash, Head, Job, Landing, Log, LogFilter, Outcome, Plan, Prediction, Read, Simulation, Write
+from keeper.types import (
+    Address,
+    Bid,
+    ChainUpdate,
+    Hash,
+    Head,
+    Job,
+    Landing,
+    Log,
+    LogFilter,
+    Outcome,
+    Plan,
+    Prediction,
+    Read,
+    Simulation,
+    Write,
+)
 
 EXECUTOR, UPDATE, WORK, PLAN = "executor", "update", "work", "plan"
 
@@ -235,6 +251,28 @@ class TapedModel:
         return Decision(**self._deck.answer("auction", standing, lambda: plain(self._model.decide(standing)) if self._model else {}))
 
 
+class TapedPolicy:
+    """What is bid hangs on all that was won so far, so it is consumed like any reply."""
+
+    def __init__(self, deck: Deck, policy: BidPolicy | None) -> None:
+        self._deck, self._policy = deck, policy
+
+    def bid(self, prediction: Prediction, gas_used: int, landing: Landing) -> Bid:
+        """Raises Skip as the policy did."""
+
+        def ask() -> dict[str, Any]:
+            try:
+                return {"bid": plain(self._policy.bid(prediction, gas_used, landing))} if self._policy else {}
+            except Skip as skip:
+                return {"skip": [skip.reason, skip.detail]}
+
+        said = self._deck.answer("bid", (dump_plan(prediction.plan), gas_used, landing), ask)
+        if "skip" in said:
+            raise Skip(*said["skip"])
+        made: Bid = shaped(Bid, said["bid"])
+        return made
+
+
 def _followed(filters: Sequence[LogFilter]) -> list[str]:
     return sorted(f.address for f in filters)
 
@@ -261,6 +299,7 @@ def recorded(parts: Parts, recorder: Recorder) -> Parts:
         parts,
         books=RecordedBooks(recorder.tape, parts.books),
         simulator=TapedSimulator(recorder, parts.simulator),
+        policy=TapedPolicy(recorder, parts.policy),
         submitter=TapedSubmitter(recorder, parts.submitter),
         landing=landing,
         encode=encode,

@@ -229,6 +229,8 @@ def _engine(path: Path, kind: FileKind, read_only: bool) -> AsyncEngine:
         connection.isolation_level = None  # the driver's own BEGIN comes too late: reads before the first write would not be covered
         cursor = connection.cursor()
         cursor.execute(f"PRAGMA busy_timeout = {BUSY_MS}")
+        if read_only:
+            _stand_in(cursor, kind)
         cursor.execute("PRAGMA query_only = ON" if read_only else "PRAGMA journal_mode = WAL")
         cursor.execute(f"PRAGMA synchronous = {kind.synchronous}")
         cursor.close()
@@ -238,6 +240,16 @@ def _engine(path: Path, kind: FileKind, read_only: bool) -> AsyncEngine:
         connection.exec_driver_sql("BEGIN" if read_only else "BEGIN IMMEDIATE")
 
     return engine
+
+
+def _stand_in(cursor: Any, kind: FileKind) -> None:
+    """A table that a newer keeper is yet to add to the file reads as empty."""
+    cursor.execute("SELECT name FROM sqlite_master WHERE type = 'table'")
+    known = {name for (name,) in cursor.fetchall()}
+    for table in kind.tables.sorted_tables:
+        if table.name not in known:
+            columns = ", ".join(f'"{column.name}"' for column in table.columns)
+            cursor.execute(f'CREATE TEMP TABLE "{table.name}" ({columns})')
 
 
 async def _connect(path: Path, kind: FileKind, engine: AsyncEngine) -> AsyncConnection:

@@ -13,6 +13,7 @@ from keeper.types.planning import (
     LIQUIDATE,
     OPEN,
     TAKE,
+    TWICE,
     WITHDRAW,
     Deal,
     Fill,
@@ -24,6 +25,7 @@ from keeper.types.planning import (
     PoolKey,
     Prediction,
     Purchase,
+    Reward,
     same_deal,
 )
 from keeper.types.prices import PoolPrice, PriceFeed
@@ -35,6 +37,7 @@ __all__ = [
     "LIQUIDATE",
     "OPEN",
     "TAKE",
+    "TWICE",
     "WITHDRAW",
     "ZERO_ADDRESS",
     "Action",
@@ -75,6 +78,7 @@ __all__ = [
     "Purchase",
     "Quote",
     "Read",
+    "Reward",
     "Row",
     "RowBlock",
     "SendResult",

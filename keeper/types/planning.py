@@ -12,7 +12,9 @@ from keeper.types.base import Address, Write
 if TYPE_CHECKING:
     from keeper.types.execution import Step
 
-LIQUIDATE = "liquidate"
+LIQUIDATE, TWICE = "liquidate", "liquidate_twice"
+"""TWICE: by two calls in one transaction, of which the `target` names the first one's cover."""
+
 TAKE, CLOSE, OPEN, DEPOSIT, WITHDRAW = "take", "close", "open", "deposit", "withdraw"
 """On an account contract of ours: take a position over and keep it, trade it away, trade into one, put margin in, take it out."""
 
@@ -94,11 +96,24 @@ class Fill:
 
 
 @dataclass(frozen=True, slots=True)
+class Reward:
+    """What a purchase pays to whom we named when a lot was put up for sale: `amount` of the `token`, from the `payer`. `since_s`: when
+    that was."""
+
+    token: Address
+    amount: int
+    payer: Address
+    receiver: Address
+    since_s: int
+
+
+@dataclass(frozen=True, slots=True)
 class Purchase:
-    """What somebody bought: the deal, whose only amount it is, and who got the goods."""
+    """What somebody bought: the deal, whose only amount it is, and who got the goods. `reward`: our own share of it."""
 
     buyer: Address
     pair: Pair
+    reward: Reward | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -71,4 +71,5 @@ async def test_a_node_without_the_providers_logs_needs_a_first_block(net: Devnet
     address: Address = net.addresses["aave_v36.provider"]
     with pytest.raises(ConfigError, match="set first_block"):
         await AaveV3().open(forgetful, "m", address, None)
-    assert (await AaveV3().open(forgetful, "m", address, 2)).first_block == 2
+    with pytest.raises(ConfigError, match="first_block = 2 is too late"):
+        await AaveV3().open(forgetful, "m", address, 2)

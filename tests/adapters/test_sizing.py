@@ -38,7 +38,7 @@ def fill(market: AaveV3Market, state: State, pair: Pair, cover: int, at_s: int =
 def test_every_offered_amount_is_legal_and_none_repays_more_than_the_last(rules: RuleSet, dollars: int, health_bps: int) -> None:
     market = market_of(rules)
     state = two_reserves(market, dollars, health_bps)
-    (pair,) = market.pairs(state, ACCOUNT, NOW_S)
+    pair, *_ = market.pairs(state, ACCOUNT, NOW_S)
     fills = [fill(market, state, pair, amount) for amount in pair.amounts]
     assert list(pair.amounts) == sorted(set(pair.amounts))
     try:
@@ -55,7 +55,7 @@ def test_a_cover_that_closes_the_debt_closes_it_ten_minutes_later(rules: RuleSet
     market = market_of(rules)
     state = two_reserves(market, dollars, 9400)
     state.reserve(0, 2000 * BASE, bonus=10100)
-    (pair,) = market.pairs(state, ACCOUNT, NOW_S)
+    pair, *_ = market.pairs(state, ACCOUNT, NOW_S)
     for at_s in (NOW_S, NOW_S + HEADROOM_S):
         closed = fill(market, state, pair, pair.amounts[-1], at_s)
         assert (market.cells.debt, (1, ACCOUNT), 0) in closed.writes
@@ -69,7 +69,7 @@ def test_a_hair_more_than_the_most_that_leaves_enough_leaves_dust_or_is_more_tha
 ) -> None:
     market = market_of(rules)
     state = two_reserves(market, dollars, health_bps)
-    (pair,) = market.pairs(state, ACCOUNT, NOW_S)
+    pair, *_ = market.pairs(state, ACCOUNT, NOW_S)
     closed = {(market.cells.debt, (1, ACCOUNT), 0), (market.cells.supply, (0, ACCOUNT), 0)}
     most = fill(market, state, pair, pair.amounts[-1]).repaid
     leaving = [amount for amount in pair.amounts if closed.isdisjoint(fill(market, state, pair, amount).writes)]
@@ -91,7 +91,7 @@ def test_dust_is_refused_from_3_3_and_taken_before() -> None:
     for rules, dust_refused in ((V3_0, False), (V3_6, True)):
         market = market_of(rules)
         state = two_reserves(market, 1500, 9800)
-        (pair,) = market.pairs(state, ACCOUNT, NOW_S)
+        pair, *_ = market.pairs(state, ACCOUNT, NOW_S)
         half = 700 * UNIT
         if dust_refused:
             with pytest.raises(Skip, match="dust"):
@@ -139,7 +139,7 @@ def test_each_bar_to_a_liquidation_is_named(table: str, key: tuple[int | str, ..
 def test_terms_agreed_on_another_state_count_for_nothing() -> None:
     market = market_of(V3_6)
     state = two_reserves(market, 5000, 9800)
-    (pair,) = market.pairs(state, ACCOUNT, NOW_S)
+    pair, *_ = market.pairs(state, ACCOUNT, NOW_S)
     half = fill(market, state, pair, 2000 * UNIT)
     assert fill(market, state, pair, 1000 * UNIT).seized < half.seized
     dearer = Overlay(state, [(market.cells.reserve, (0, "bonus"), 10900)])

@@ -10,7 +10,19 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from keeper.bidding.auction import ABOVE_BPS, ENOUGH, PRIOR_BPS, REMEMBERED, Decision, RivalMargins, Rivals, Standing, most_for
+from keeper.bidding.auction import (
+    ABOVE_BPS,
+    ENOUGH,
+    HALF_LIFE,
+    ONE,
+    PRIOR_BPS,
+    REMEMBERED,
+    Decision,
+    RivalMargins,
+    Rivals,
+    Standing,
+    most_for,
+)
 from keeper.fixedpoint import BPS
 
 NEVER = -ABOVE_BPS
@@ -26,10 +38,14 @@ def lot(margin_bps: int, step_bps: int, at_s: int = 1, account: str = "0x1") -> 
     return Standing("market", account, at_s, 1, PRICE, PRICE + cost_wei + margin_bps * PRICE // BPS, cost_wei, step_bps * PRICE // BPS)
 
 
-def knowing(seen_bps: Iterable[int]) -> Rivals:
+def knowing(seen_bps: Iterable[int | None]) -> Rivals:
     rivals = Rivals()
     rivals.restore({"market": list(seen_bps)})
     return rivals
+
+
+def waited_for(model: RivalMargins) -> set[int]:
+    return {bps for bps, _ in model.believed}
 
 
 def taken_at(decide: Callable[[Standing], Decision], start_bps: int, step_bps: int, account: str = "0x1") -> int:
@@ -80,10 +96,10 @@ def test_few_patient_rivals_among_eager_ones_do_not_make_us_wait() -> None:
 
 def test_when_the_eager_rivals_have_not_come_it_waits_for_the_patient_ones() -> None:
     """They had their chance."""
-    rivals = knowing([50] * 28 + [400] * 2)
+    rivals = knowing([400] * 2 + [50] * 28)
     rivals.decide(lot(53, 2, at_s=1))
     assert not rivals.decide(lot(55, 2, at_s=2)).take
-    assert knowing([50] * 28 + [400] * 2).decide(lot(55, 2, at_s=2)).take
+    assert knowing([400] * 2 + [50] * 28).decide(lot(55, 2, at_s=2)).take
 
 
 def test_a_lot_that_becomes_a_bargain_at_once_is_taken_before_everybody_else_does() -> None:
@@ -94,12 +110,52 @@ def test_old_purchases_are_forgotten() -> None:
     model = RivalMargins([30] * REMEMBERED)
     for _ in range(REMEMBERED):
         model.observe(700)
-    assert set(model.believed_bps) == {700}
+    assert waited_for(model) == {700}
 
 
 def test_the_prior_has_no_say_once_enough_was_seen() -> None:
-    assert set(PRIOR_BPS) < set(RivalMargins([7] * (ENOUGH - 1)).believed_bps)
-    assert set(RivalMargins([7] * ENOUGH).believed_bps) == {7}
+    assert set(PRIOR_BPS) < waited_for(RivalMargins([7] * (ENOUGH - 1)))
+    assert waited_for(RivalMargins([7] * 2 * ENOUGH)) == {7}
+
+
+def test_a_purchase_weighs_half_after_a_half_life_of_others_or_of_ours() -> None:
+    for since in ([9] * HALF_LIFE, [None] * HALF_LIFE):
+        weights = dict(RivalMargins([7, *since]).believed)
+        assert abs(2 * weights[7] - ONE) <= 1
+
+
+def test_who_left_is_forgotten_where_only_we_buy() -> None:
+    """Then it is as if nobody had ever been seen, and nothing of him is written down any more."""
+    rivals = knowing([1500] * 100)
+    for _ in range(REMEMBERED):
+        rivals.passed_by("market")
+    assert rivals.state() == {}
+    assert rivals.of("market").believed == RivalMargins().believed
+
+
+def test_our_own_purchases_are_not_noted_where_no_rival_was_ever_seen() -> None:
+    rivals = Rivals()
+    rivals.passed_by("market")
+    assert rivals.state() == {}
+
+
+@given(st.lists(st.integers(0, 300), max_size=200), st.integers(0, 300), st.integers(0, 40))
+def test_what_is_believed_follows_a_change_within_four_half_lives(former: list[int], now: int, ours: int) -> None:
+    """Whatever was seen before, and however often we buy in between."""
+    model = RivalMargins(former)
+    for number in range(4 * HALF_LIFE):
+        model.observe(now)
+        if number < ours:
+            model.pass_by()
+    believed = model.believed
+    assert sum(weight for bps, weight in believed if bps == now) >= 0.9 * sum(weight for _, weight in believed)
+
+
+@given(st.lists(st.one_of(st.none(), st.integers(0, 300)), max_size=2 * REMEMBERED))
+def test_what_is_restored_is_believed_as_it_was(seen: list[int | None]) -> None:
+    first, second = knowing(seen), Rivals()
+    second.restore(first.state())
+    assert second.of("market").believed == first.of("market").believed
 
 
 def test_a_buyer_who_came_very_late_tells_nothing() -> None:
@@ -113,7 +169,7 @@ def test_rivals_are_known_by_their_market() -> None:
     assert rivals.state() == {"other": [0] * 50}
 
 
-@pytest.mark.parametrize("nonsense", [[], {"market": 3}, {"market": [None]}, "text", {"market": ["x"]}])
+@pytest.mark.parametrize("nonsense", [[], {"market": 3}, {"market": [[]]}, "text", {"market": ["x"]}])
 def test_what_no_state_ever_was_is_refused_and_changes_nothing(nonsense: object) -> None:
     rivals = knowing([5])
     with pytest.raises((TypeError, ValueError, AttributeError)):
@@ -131,12 +187,12 @@ def test_the_memory_of_lots_is_bounded() -> None:
 # --- against brute force
 
 
-def promised(rivals: Sequence[int], before_bps: int, margin_bps: int, step_bps: int, block: int) -> int:
-    """Twice what stopping so many blocks from now earns in all, once against each rival who is still here."""
+def promised(rivals: Iterable[tuple[int, int]], before_bps: int, margin_bps: int, step_bps: int, block: int) -> int:
+    """Twice what stopping so many blocks from now earns in all, once against each rival (his margin, his weight) who is still here."""
     worth = 0
-    for rival_bps in (rival_bps for rival_bps in rivals if rival_bps > before_bps):
+    for rival_bps, weight in ((rival_bps, weight) for rival_bps, weight in rivals if rival_bps > before_bps):
         comes = next(later for later in range(10**4) if margin_bps + later * step_bps >= rival_bps)
-        worth += max(margin_bps + block * step_bps, 0) * (2 * (block < comes) + (block == comes))
+        worth += weight * max(margin_bps + block * step_bps, 0) * (2 * (block < comes) + (block == comes))
     return worth
 
 
@@ -144,7 +200,7 @@ def promised(rivals: Sequence[int], before_bps: int, margin_bps: int, step_bps: 
 def test_no_block_promises_more_than_the_one_it_aims_at(seen: list[int], now: int, before: int, step: int) -> None:
     model = RivalMargins(seen)
     aim = model.aim_bps(min(before, now - 1), now, step)
-    worth = [promised(model.believed_bps, min(before, now - 1), now, step, block) for block in range(260)]
+    worth = [promised(model.believed, min(before, now - 1), now, step, block) for block in range(260)]
     aimed = 0 if aim == max(now, 0) else (aim - now) // step
     assert worth[aimed] == max(worth)
     assert aimed == 0 or worth[0] < max(worth)
@@ -191,7 +247,7 @@ def test_it_earns_nearly_what_the_best_fixed_threshold_would_have_in_hindsight(c
     """All it knows is at which margins these rivals bought other lots, in the blocks they came in."""
     rng, model = random.Random(seed), Rivals()
     others = sorted(CROWDS[crowd](rng) for _ in range(LEARNED))
-    for threshold, (start, step) in zip(others, lots(rng, LEARNED), strict=True):
+    for threshold, (start, step) in zip(rng.sample(others, LEARNED), lots(rng, LEARNED), strict=True):
         model.saw(lot(start + step * reached(threshold, start, step), step))
     fresh, rule = lots(rng, LOTS), 0
     for number, (start, step) in enumerate(fresh):

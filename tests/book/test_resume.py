@@ -12,7 +12,7 @@ from keeper.book import store
 from keeper.book.audit import Auditor
 from keeper.book.state import DIVERGED
 from keeper.devnet import Devnet, DevnetOptions
-from keeper.errors import Halt
+from keeper.errors import ConfigError, Halt
 from tests.book.world import (
     EVERYBODY,
     age,
@@ -140,11 +140,11 @@ async def test_an_address_changed_under_the_same_name_leaves_nothing_of_the_old_
         await assert_true(chain, settings)
 
 
-async def test_a_first_block_set_too_late_is_made_good_by_correcting_it(old: Devnet, tmp_path: Path) -> None:
+async def test_a_first_block_set_too_late_is_refused_and_leaves_nothing_behind(old: Devnet, tmp_path: Path) -> None:
     address = old.addresses["aave_v36.provider"]
     late = old.config.read_text().replace(f'"{address}"\n', f'"{address}"\nfirst_block = 30\n')
-    async with in_step(settings_of(old, tmp_path / "data", late)) as chain:
-        assert list(chain.markets[0].accounts(chain.view)) == []
+    with pytest.raises(ConfigError, match="first_block = 30 is too late"):
+        await visit(settings_of(old, tmp_path / "data", late))
     settings = settings_of(old, tmp_path / "data")
     async with in_step(settings) as chain:
         await assert_true(chain, settings)

@@ -11,11 +11,14 @@ import pytest
 from keeper.bidding.auction import ABOVE_BPS, PRIOR_BPS
 from keeper.commands.why import why
 from keeper.devnet import Devnet
+from keeper.devnet.names import BENEFICIARY
+from keeper.ledger.ledger import PAID
+from keeper.ledger.rewards import TRANSFER
 from keeper.types import Address
 from tests.bidding.test_auction import promised
 from tests.e2e.auctions import Rival, auction_world, fall, huge_vault, model, sent_after_waiting, waits
 from tests.e2e.cli import MakeFolder
-from tests.e2e.world import Keeper, World, assert_ledger_is_the_chain, keeper_on, settle_down, step
+from tests.e2e.world import Keeper, World, assert_ledger_is_the_chain, keeper_on, rows, settle_down, step
 from tests.execution.test_model import alive
 
 pytestmark = pytest.mark.timeout(240)
@@ -58,6 +61,14 @@ async def until_waited(world: World, keeper: Keeper) -> Address:
     raise AssertionError("no lot was left for later")
 
 
+async def rewards(world: World) -> list[tuple[str, str, int]]:
+    """(transaction, token, amount): what the vaults' collateral joins sent to our beneficiary, by the tokens' own logs."""
+    joins = ["0x" + address[2:].zfill(64) for name, address in world.net.addresses.items() if name.startswith("yield.join.")]
+    topics = [TRANSFER, joins, "0x" + BENEFICIARY[2:].zfill(64)]
+    logs = await world.net.request("eth_getLogs", {"fromBlock": "0x0", "toBlock": "latest", "topics": topics})
+    return [(log["transactionHash"], log["address"].lower(), int(log["data"], 16)) for log in logs]
+
+
 async def assert_exact(world: World, bought: dict[Address, int]) -> None:
     """These were won as predicted, to the wei, and the chain says so too."""
     last = {row["account"]: row for row in await assert_ledger_is_the_chain(world) if row["account"] in bought}
@@ -71,6 +82,7 @@ async def test_without_a_rival_each_lot_is_bought_in_the_block_that_promises_mos
     async with keeper_on(world) as keeper:
         await fall(world, keeper, 3)
         bought = await until_bought(world, keeper, least=3)
+    prior = [(rival_bps, 1) for rival_bps in PRIOR_BPS]
     for account, block in bought.items():
         waited = [wait for wait in waits(keeper, account) if wait.margin_bps > 0]
         assert len(waited) > 3
@@ -80,7 +92,7 @@ async def test_without_a_rival_each_lot_is_bought_in_the_block_that_promises_mos
         step_bps = waited[-1].margin_bps - waited[-2].margin_bps
         margins = [wait.margin_bps for wait in waited] + [waited[-1].margin_bps + step_bps]
         for before, now in zip([-ABOVE_BPS, *margins], margins, strict=False):
-            worth = [promised(PRIOR_BPS, before, now, step_bps, later) for later in range(40)]
+            worth = [promised(prior, before, now, step_bps, later) for later in range(40)]
             assert (worth[0] >= 0.98 * max(worth)) == (now == margins[-1]), (before, now, step_bps)
     await assert_exact(world, bought)
     assert not (world.ledger_file.parent / "auctions.json").exists(), "our own purchases are not a rival's"
@@ -96,7 +108,8 @@ async def test_a_rival_is_learned_and_from_then_on_comes_too_late_even_after_a_r
         await keeper.ready(keeper.reports[-1].head.number)
     his = await rival.won()
     assert his
-    seen = json.loads((world.ledger_file.parent / "auctions.json").read_text())["margins_bps"]["yield"]
+    noted = json.loads((world.ledger_file.parent / "auctions.json").read_text())["margins_bps"]["yield"]
+    seen = [margin_bps for margin_bps in noted if margin_bps is not None]  # for one of ours
     assert len(seen) == len(his)
     assert all(70 <= margin_bps <= 110 for margin_bps in seen)
     async with keeper_on(world) as keeper:
@@ -104,6 +117,26 @@ async def test_a_rival_is_learned_and_from_then_on_comes_too_late_even_after_a_r
         bought = await until_bought(world, keeper, least=2, rival=rival)
     assert await rival.won() == his
     assert all(30 <= waits(keeper, account)[-1].margin_bps < 95 for account in bought)
+    await assert_exact(world, bought)
+
+
+async def test_what_a_start_earns_is_booked_whoever_buys_and_once_over_a_restart(net: Devnet, tmp_path: Path) -> None:
+    """A rival buys some lots, we the others: of each the starter's share is ours."""
+    world, rival = await auction_world(net, tmp_path), Rival(net, 45)
+    await rival.prepare()
+    async with keeper_on(world) as keeper:
+        await fall(world, keeper, 3)
+        bought = await until_bought(world, keeper, least=3, rival=rival)
+    async with keeper_on(world) as keeper:
+        await keeper.ready(await step(world, keeper))
+    found = await rows(world)
+    starts = {row["tx"] for row in found if row["result"] == "won" and not row["realised_profit"]}
+    paid = [row for row in found if row["result"] == PAID]
+    assert sorted((row["tx"], row["profit_token"], row["realised_profit"]) for row in paid) == sorted(await rewards(world))
+    assert all(row["predicted_profit"] == row["realised_profit"] for row in paid)
+    assert {row["account"] for row in paid} == await rival.won() | {*bought}
+    assert {row["reason"] for row in paid} <= {f"started by {tx}" for tx in starts}
+    assert await rival.won()
     await assert_exact(world, bought)
 
 

@@ -236,7 +236,7 @@ async def test_going_live_needs_a_key_that_may_and_can_pay(folder: MakeFolder, n
     poor = folder("poor").live(executor)
     await net.request("anvil_setBalance", OPERATOR, "0x0")
     refused, broke, unfunded, checked = await at_once(
-        stranger.keeper("run", "--live"), poor.keeper("run", "--live"), poor.keeper("deploy"), poor.keeper("check", "--json")
+        stranger.keeper("run", "--live"), poor.keeper("run", "--live"), poor.keeper("deploy", "--again"), poor.keeper("check", "--json")
     )
     address = Account.from_key("0x" + "22" * 32).address.lower()
     where = "chains.devnet.executor.address"

@@ -11,6 +11,7 @@ import pytest
 
 from keeper.adapters.perp_v2.codec import signed_word, topic
 from keeper.commands.inventory import KINDS, inventory
+from keeper.devnet.names import derived
 from keeper.types import DEPOSIT, Address
 from keeper.types.holding import EXIT, FEE, FUNDING, HEDGE, INHERITED, OTHER, PAPER, PRICE
 from tests.e2e.accounts import configured, housed
@@ -20,6 +21,7 @@ from tests.e2e.world import Keeper, World, assert_ledger_is_the_chain, keeper_on
 pytestmark = pytest.mark.timeout(300)
 
 USD = 10**6
+STRANGER = derived("tests: a stranger with money to give away")
 CHANGED = topic("PositionChanged(address,address,int256,int256,uint256,int256,int256,uint256)")
 BOOKS = ("ETH", "BTC")
 CRASH_PERCENT = 40
@@ -125,7 +127,7 @@ async def jump(own: Own, keeper: Keeper) -> None:
 def stuck(own: Own, keeper: Keeper, block: int) -> bool:
     """Whether it was told that nothing can be sold now, for what the next block would have."""
     told = (o for report in keeper.reports if report.head.number == block - 1 for o in report.outcomes if o.account == own.account)
-    return any(outcome.reason in {"tick_limit", "exit_cap"} for outcome in told)
+    return any(outcome.reason in {"tick_limit", "price_band", "exit_cap"} for outcome in told)
 
 
 @pytest.mark.parametrize("margin", [3_000, 100_000])
@@ -192,12 +194,23 @@ async def test_no_more_is_taken_than_the_limit_allows_and_the_rest_is_told_of() 
         assert told
 
 
+async def deposited(own: Own, amount: int) -> None:
+    """By a stranger, as anybody can."""
+    net, calls = own.here.net, [("token.USDC", "approve"), ("perp.vault", "depositFor")]
+    await net.request("anvil_setBalance", STRANGER, hex(10**20))
+    await net.deal("USDC", STRANGER, amount)
+    arguments: list[tuple[object, ...]] = [(net.addresses["perp.vault"], amount), (own.account, net.addresses["token.USDC"], amount)]
+    for (name, function), words in zip(calls, arguments, strict=True):
+        await net.send(STRANGER, net.addresses[name], net.encode(name, function, *words), gas=2_000_000)
+
+
 async def test_what_is_told_adds_up_over_restarts_and_blocks_that_are_taken_back() -> None:
     async with keeping("hold", 100_000) as own:
         async with keeper_on(own.here) as keeper:
             await step(own.here, keeper)
             await slide(own, keeper, until_held=True)
             await replace(own.here, keeper, 2)
+            await deposited(own, 777 * USD)
             await moved(own, keeper, 1)
         await own.here.net.set_prices({"WETH": (await own.here.net.prices())["WETH"] * 99 // 100})
         await own.here.net.mine()
@@ -208,4 +221,6 @@ async def test_what_is_told_adds_up_over_restarts_and_blocks_that_are_taken_back
             for _ in range(8):
                 await keeper.ready(await step(own.here, keeper))
             await all_well(own, keeper, INHERITED)
+        gift = query(own.here, "select kind from entries where amount = '777000000000000000000' and account != '' and tx != ''")
+        assert gift == [(DEPOSIT,)]
         assert query(own.here, "select count(*) from entries where reverses is not null and account != ''") != [(0,)]

@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from keeper.commands.adapters import adapters
+from keeper.adapters.morpho_blue.cells import MOST_MARKETS
+from keeper.commands.adapters import adapters, options
 from keeper.errors import ConfigError
 from keeper.scaffold import write
 from keeper.scaffold.build import EXAMPLE, TEMPLATE, render
@@ -65,14 +66,43 @@ async def test_an_installed_adapter_is_listed_with_its_package_and_what_it_says_
         "package": "keeper-tiny-bank",
         "version": "0.1.0",
         "about": "Tiny bank: one collateral, one debt. Its address is the bank's.",
+        "can": [],
+        "options": [],
     }
     assert rows["my-protocol"]["about"].startswith("cannot be loaded: ModuleNotFoundError: No module named 'my_protocol.rules'")
 
 
-def test_every_adapter_of_ours_says_which_address_it_wants() -> None:
-    ours = [row for row in adapters() if row["package"] == "keeper"]
+async def test_every_adapter_of_ours_says_which_address_it_wants() -> None:
+    ours = [row async for row in adapters() if row["package"] == "keeper"]
     assert {row["for"] for row in ours} == {"market", "venue"}
     assert [row["name"] for row in ours if "Its address is" not in row["about"]] == []
+
+
+async def test_what_it_can_do_and_be_told_is_listed_as_the_daemon_has_it() -> None:
+    rows = [row async for row in adapters()]
+    assert {row["name"]: row["can"] for row in rows if row["can"]} == {
+        "perp-v2": ["positions can be kept", "changes at set times"],
+        "yield-v2": ["auctions", "changes at set times"],
+        "uniswap-v3": ["remembers prices"],
+    }
+    told = list(options(rows))
+    assert {(one["adapter"], one["option"]): one["default"] for one in told} == {
+        ("morpho-blue", "markets"): [],
+        ("morpho-blue", "feeds"): {},
+        ("morpho-blue", "dollars"): [],
+        ("morpho-blue", "least_lltv_bps"): 0,
+        ("morpho-blue", "most_lltv_bps"): 10_000,
+        ("morpho-blue", "most_markets"): MOST_MARKETS,
+        ("morpho-blue", "least_borrowed_usd"): 0,
+        ("perp-v2", "accounts"): [],
+        ("yield-v2", "reward_to"): [],
+    }
+    assert [one["option"] for one in told if not one["about"] or not one["is"]] == []
+
+
+def test_an_adapter_whose_options_cannot_be_known_says_so() -> None:
+    (row,) = options([{"name": "other", "options": None}])
+    assert (row["adapter"], row["about"]) == ("other", "not told: it asks a node before it has read them")
 
 
 @pytest.mark.parametrize("name", ["", "My", "my_protocol", "1st", "a--b", "../x", "class", "json", "keeper", "pytest"])

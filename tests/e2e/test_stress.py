@@ -180,7 +180,7 @@ async def test_the_command_tells_people_programs_and_reports_the_same_every_time
     assert {row["market"]: row["bearer"] for row in first.rows if row["kind"] == "shock"} == {
         "aave-v36": "deficit",
         "aave-v302": "suppliers",
-        "morpho": "suppliers",
+        "morpho": "socialised",
         "perp": "insurance fund",
         "yield": "suppliers",
     }

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from keeper.bidding.auction import Decision, Standing
-from keeper.execution.model import ModelProcess
+from keeper.execution.model import LotModel, ModelProcess
 
 HEAD = """\
 import json, os, subprocess, sys, time
@@ -34,16 +34,33 @@ class Default:
         return Decision(False, 7, "default")
 
 
-Start = Callable[..., "contextlib.AbstractAsyncContextManager[ModelProcess]"]
+class Model(LotModel):
+    """With a look at its process."""
+
+    def __init__(self, process: ModelProcess) -> None:
+        super().__init__(process, Default())
+        self.process = process
+
+    @property
+    def pid(self) -> int | None:
+        return self.process.pid
+
+    @property
+    def starts(self) -> int:
+        return self.process.starts
+
+
+Start = Callable[..., "contextlib.AbstractAsyncContextManager[Model]"]
 
 
 @pytest.fixture
 def start(tmp_path: Path) -> Start:
     @contextlib.asynccontextmanager
-    async def started(script: str, answer_s: float = WAIT_S, first_pause_s: float = 0.01) -> AsyncIterator[ModelProcess]:
+    async def started(script: str, answer_s: float = WAIT_S, first_pause_s: float = 0.01) -> AsyncIterator[Model]:
         path = tmp_path / "model.py"
         path.write_text(HEAD + script)
-        async with ModelProcess.start([sys.executable, str(path)], Default(), answer_s, first_pause_s) as model:
+        async with ModelProcess.start([sys.executable, str(path)], answer_s, first_pause_s) as process:
+            model = Model(process)
             await until(lambda: model.pid is not None)
             yield model
 
@@ -143,7 +160,8 @@ async def test_one_that_keeps_dying_is_started_ever_more_seldom(start: Start) ->
 
 
 async def test_a_command_that_does_not_exist_leaves_the_word_to_the_default() -> None:
-    async with ModelProcess.start(["no such program"], Default(), 0.05, 0.01) as model:
+    async with ModelProcess.start(["no such program"], 0.05, 0.01) as process:
+        model = Model(process)
         assert (await model.decide(LOT)).by == "default"
         assert model.starts == 0
 

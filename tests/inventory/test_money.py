@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from random import Random
 
 import pytest
@@ -104,6 +105,39 @@ def test_margin_that_moves_is_neither_gain_nor_loss(kind: str, sign: int) -> Non
     state = PAPER_PERP.start(MARKETS, 100 * WAD, 100 * WAD)
     (entry,) = done(state, kind, "", 40 * WAD)
     assert (entry.kind, entry.amount) == (kind, sign * 40 * WAD)
+
+
+@pytest.mark.parametrize(("amount", "kind"), [(7 * WAD, DEPOSIT), (-7 * WAD, WITHDRAW)])
+def test_margin_that_somebody_else_moves_is_told_as_such(amount: int, kind: str) -> None:
+    state = PAPER_PERP.start(MARKETS, 100 * WAD)
+    before = standing(state)
+    (entry,) = money.moved(before, replace(before, equity=before.equity + amount), HERE)
+    assert (entry.kind, entry.amount, entry.target) == (kind, amount, "")
+
+
+def test_funding_that_somebody_else_settles_changes_nothing() -> None:
+    state = PAPER_PERP.start(MARKETS, 100 * WAD)
+    state.write([put("size", WAD, "eth", OURS)])
+    state.write(PAPER_PERP.charged(state, OURS, "eth", 3 * WAD))
+    before = standing(state)
+    assert before.holding("eth").funding
+    settled = replace(before, holdings=tuple(replace(held, funding=0) for held in before.holdings))
+    assert money.moved(before, settled, HERE) == []
+
+
+def test_what_the_token_cannot_hold_is_no_deposit() -> None:
+    before = replace(standing(PAPER_PERP.start(MARKETS, 100 * WAD)), scale=10**12)
+    (entry,) = money.moved(before, replace(before, equity=before.equity + 10**12 - 1), HERE)
+    assert entry.kind == OTHER
+
+
+def test_a_position_that_somebody_else_changes_is_neither_a_deposit_nor_a_move_of_the_mark() -> None:
+    state = PAPER_PERP.start(MARKETS, 100 * WAD)
+    state.write([put("size", 2 * WAD, "eth", OURS)])
+    before = standing(state)
+    state.write([put("size", WAD, "eth", OURS)])
+    entries = money.moved(before, standing(state), HERE)
+    assert total(entries) == standing(state).equity - before.equity == of(entries, OTHER)
 
 
 def test_money_that_somebody_else_moves_is_told_apart() -> None:

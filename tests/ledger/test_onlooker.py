@@ -63,6 +63,7 @@ async def test_a_purchase_is_seen_once_and_survives_a_restart(net: Devnet, tmp_p
         await looking.look()
         await looking.look()
         (margin_bps,) = chain.rivals.state()["yield"]
+        assert margin_bps
         assert 0 < margin_bps < 1000
     async with chain_of(net, tmp_path) as chain:
         assert chain.rivals.state() == {"yield": [margin_bps]}
@@ -107,6 +108,20 @@ async def test_who_buys_for_us_is_no_rival(net: Devnet, tmp_path: Path, lots: tu
         await looking.look()
         assert chain.rivals.state() == {}
         assert not path_of(tmp_path).exists()
+
+
+async def test_where_a_rival_was_seen_each_purchase_of_ours_makes_him_weigh_less(
+    net: Devnet, tmp_path: Path, lots: tuple[Rival, list[Address]]
+) -> None:
+    rival, accounts = lots
+    async with chain_of(net, tmp_path) as chain:
+        chain.rivals.restore({"yield": [300]})
+        looking = await onlooker(chain, path_of(tmp_path), ours=[RIVAL])
+        await rival.buy(accounts[0])
+        await net.mine()
+        await chain.catch_up()
+        await looking.look()
+    assert (await recall(path_of(tmp_path))).state() == {"yield": [300, None]}
 
 
 async def test_a_crumb_tells_of_its_gas_and_is_passed_over(net: Devnet, tmp_path: Path, lots: tuple[Rival, list[Address]]) -> None:

@@ -7,6 +7,7 @@ import os
 import sqlite3
 import sys
 from asyncio.subprocess import PIPE
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -15,6 +16,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from keeper.book.store import BookStore
 from keeper.errors import ConfigError, Halt
+from keeper.ledger.holdings import Holdings
 from keeper.ledger.ledger import Ledger
 from keeper.storage.database import Database
 from keeper.types import Address, Outcome, Verdict
@@ -182,6 +184,22 @@ async def test_a_reader_works_beside_the_owner_and_changes_nothing(tmp_path: Pat
     with pytest.raises(Halt, match="cannot be opened for writing"):
         await reader.record([outcome(3)])
     await reader.close()
+    await owner.close()
+
+
+async def test_a_file_of_before_something_was_kept_is_read_as_it_is_and_completed_by_its_next_owner(tmp_path: Path) -> None:
+    path = tmp_path / "ledger.sqlite"
+    await filled(path)
+    with closing(sqlite3.connect(path)) as connection:
+        connection.executescript("DROP TABLE entries; DROP TABLE standings")
+    content = path.read_bytes()
+    reader = await Ledger.open(path, 1, read_only=True)
+    assert (await Holdings(reader.database).had(), await Holdings(reader.database).entries()) == ([], [])
+    assert len(await reader.outcomes_of(ACCOUNT, 1000)) == 400
+    await reader.close()
+    assert path.read_bytes() == content
+    owner = await Ledger.open(path, 1)
+    assert await Holdings(owner.database).had() == []
     await owner.close()
 
 

@@ -67,17 +67,23 @@ class Careless(TinyBank):
 
 
 class TakesAnyAddress(Careless):
-    async def open(self, reader: Reader, name: str, address: Address, first_block: int | None, options: Options = NO_OPTIONS) -> Market:
+    async def open(
+        self, reader: Reader, name: str, address: Address, first_block: int | None, options: Options = NO_OPTIONS
+    ) -> TinyBankMarket:
         return await super().open(reader, name, self._right, first_block, options)
 
 
 class TakesAnyOption(Careless):
-    async def open(self, reader: Reader, name: str, address: Address, first_block: int | None, options: Options = NO_OPTIONS) -> Market:
+    async def open(
+        self, reader: Reader, name: str, address: Address, first_block: int | None, options: Options = NO_OPTIONS
+    ) -> TinyBankMarket:
         return await super().open(reader, name, address, first_block)
 
 
 class BlamesTheAddress(Careless):
-    async def open(self, reader: Reader, name: str, address: Address, first_block: int | None, options: Options = NO_OPTIONS) -> Market:
+    async def open(
+        self, reader: Reader, name: str, address: Address, first_block: int | None, options: Options = NO_OPTIONS
+    ) -> TinyBankMarket:
         try:
             return await super().open(reader, name, address, first_block, options)
         except Transient:

@@ -1,4 +1,4 @@
-"""The suite sees what is wrong with a broken adapter, and in which check."""
+"""The suite sees what is wrong with a broken adapter, and in which check. A wrong sign on funding: see `test_perp.py`."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ TEN = {
     "rounding off by one": (broken.RoundsDown, "test_health_equals_the_chain_at_any_later_time"),
     "a missed transfer event": (broken.MissesTransfers, "test_the_index_equals_the_chain_after_every_block"),
     "a stale index": (broken.StaleIndex, "test_the_index_equals_the_chain_after_every_block"),
-    "a wrong sign on funding": (broken.InterestBackwards, "test_bounds_are_close_to_the_contracts_own_surplus"),
+    "a wrong sign on interest": (broken.InterestBackwards, "test_bounds_are_close_to_the_contracts_own_surplus"),
     "an unchecked close factor": (broken.WithoutCloseFactor, "test_one_unit_over_the_most_is_capped_or_refused_but_never_exceeded"),
     "a forgotten eMode": (broken.ForgetsEmode, "test_the_index_equals_the_chain_after_every_block"),
     "an undo that leaves one column": (broken.KeepsAColumn, "test_undone_blocks_leave_nothing_behind"),

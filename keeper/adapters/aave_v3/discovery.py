@@ -13,9 +13,10 @@ from keeper.adapters.aave_v3.codec import reply_address, reply_word, selector, t
 from keeper.adapters.aave_v3.governance import ADDRESS_SET_AS_PROXY, POOL_UPDATED, implementation
 from keeper.adapters.aave_v3.market import ADAPTER, AaveV3Market
 from keeper.adapters.aave_v3.versions import rule_set
+from keeper.birth import require_births
 from keeper.errors import ConfigError
 from keeper.options import NO_OPTIONS, Options
-from keeper.ports import Market, Reader
+from keeper.ports import Reader
 from keeper.types import ZERO_ADDRESS, Address, Log, LogFilter, Read
 
 GET_MARKET_ID = selector("getMarketId()")
@@ -27,8 +28,8 @@ ADDRESSES_PROVIDER = selector("ADDRESSES_PROVIDER()")
 BASE_CURRENCY = selector("BASE_CURRENCY()")
 BASE_CURRENCY_UNIT = selector("BASE_CURRENCY_UNIT()")
 
-BIRTH = {topic("MarketIdSet(string,string)"), topic("OwnershipTransferred(address,address)")}
-HISTORY = frozenset({*BIRTH, POOL_UPDATED, ADDRESS_SET_AS_PROXY})
+OWNED = topic("OwnershipTransferred(address,address)")
+HISTORY = frozenset({topic("MarketIdSet(string,string)"), OWNED, POOL_UPDATED, ADDRESS_SET_AS_PROXY})
 
 
 class AaveV3:
@@ -36,7 +37,9 @@ class AaveV3:
 
     name = ADAPTER
 
-    async def open(self, reader: Reader, name: str, address: Address, first_block: int | None, options: Options = NO_OPTIONS) -> Market:
+    async def open(
+        self, reader: Reader, name: str, address: Address, first_block: int | None, options: Options = NO_OPTIONS
+    ) -> AaveV3Market:
         """Raises ConfigError when `address` is no PoolAddressesProvider of a known version; Transient when the node is away."""
         options.finish()
         pool, configurator, oracle = await _contracts(reader, address)
@@ -73,7 +76,9 @@ async def _history(reader: Reader, address: Address, first_block: int | None) ->
     head = await reader.head()
     start = first_block or 0
     logs = await reader.logs([LogFilter(address, HISTORY, start)], start, head.number)
-    if not logs and first_block is None:
+    if first_block is not None:
+        require_births([address], (log for log in logs if log.topics[0] == OWNED and not int(log.topics[1], 16)), first_block)
+    elif not logs:
         raise ConfigError(f"the node has no logs of {address}: set first_block to the block it was deployed in")
     return logs
 

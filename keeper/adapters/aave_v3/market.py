@@ -8,15 +8,17 @@ from typing import cast
 import numpy as np
 from numpy.typing import NDArray
 
-from keeper.adapters.aave_v3 import errors, events, feeds, filters, flash, liquidation, position, reads, rows, sizing
+from keeper.adapters.aave_v3 import errors, events, feeds, filters, flash, liquidation, position, reads, rows, sizing, twice
 from keeper.adapters.aave_v3.cells import Cells, Deployment
 from keeper.adapters.aave_v3.codec import call_data, selector
 from keeper.adapters.aave_v3.compiled import compiled
 from keeper.adapters.aave_v3.liquidation import Terms
 from keeper.adapters.aave_v3.position import Holding, Position
+from keeper.adapters.aave_v3.twice import Halfway
 from keeper.errors import Skip
 from keeper.ports import Apply, ColumnView, View
 from keeper.types import (
+    TWICE,
     Address,
     Audit,
     Cell,
@@ -61,6 +63,7 @@ class AaveV3Market:
         self.columns = self.cells.columns
         self._last: tuple[tuple[View, int, Address, int], Position] | None = None
         self._agreed: tuple[Position, tuple[Address, Address], Terms] | None = None
+        self._between: tuple[Terms, int, Halfway] | None = None
 
     # --- LogSource
 
@@ -151,11 +154,17 @@ class AaveV3Market:
     def pairs(self, view: View, account: Address, at_s: int) -> tuple[Pair, ...]:
         """Amounts are covers: one that must close a position has headroom and is capped by the contract (see `sizing`)."""
         found = self.position(view, account, at_s)
-        return sizing.pairs(self.deployment, self.cells, view, found) if found.liquidatable else ()
+        if not found.liquidatable:
+            return ()
+        once = sizing.pairs(self.deployment, self.cells, view, found)
+        terms = tuple(self._terms(view, found, pair.debt_token, pair.collateral_token) for pair in once)
+        return once + twice.pairs(self.deployment, self.cells, view, once, terms)
 
     def fill(self, view: View, deal: Deal, cover: int, at_s: int) -> Fill:
         """Exactly what `liquidationCall(…, cover, false)` moves at `at_s`. `repaid` may be less than `cover`, never the reverse."""
         terms = self._terms(view, self.position(view, deal.account, at_s), deal.debt_token, deal.collateral_token)
+        if deal.kind == TWICE:
+            return twice.fill(self.deployment, self.cells, self._halfway(view, terms, int(deal.target)), cover)
         moved = liquidation.amounts(self.deployment.rules, terms, cover)
         liquidation.check_amounts(self.cells, self.deployment.rules, view, terms, cover, moved)
         return liquidation.settle(self.deployment, self.cells, view, terms, cover, moved)
@@ -170,13 +179,21 @@ class AaveV3Market:
             self._agreed = found, (debt_token, collateral_token), terms
         return self._agreed[2]
 
+    def _halfway(self, view: View, terms: Terms, cover: int) -> Halfway:
+        """Asked for again for every amount of the second call, so the last answer is kept: for these very terms."""
+        if self._between is None or self._between[0] is not terms or self._between[1] != cover:
+            self._between = terms, cover, twice.halfway(self.deployment, self.cells, view, terms, cover)
+        return self._between[2]
+
     def encode(self, fill: Fill, executor: Address) -> tuple[Step, ...]:
         """Approve the cover, liquidate, withdraw what is left of the approval: tokens like USDT refuse to change one that is not 0."""
         pool = self.deployment.pool
-        call = call_data(LIQUIDATION_CALL, fill.collateral_token, fill.debt_token, fill.account, fill.cover, 0)
+        first = [int(fill.target)] if fill.kind == TWICE else []
+        covers = (*first, fill.cover - sum(first))
+        deal = fill.collateral_token, fill.debt_token, fill.account
         return (
             Step(fill.debt_token, call_data(APPROVE, pool, fill.cover)),
-            Step(pool, call),
+            *(Step(pool, call_data(LIQUIDATION_CALL, *deal, cover, 0)) for cover in covers),
             Step(fill.debt_token, call_data(APPROVE, pool, 0)),
         )
 
@@ -186,7 +203,8 @@ class AaveV3Market:
 
     def gas(self, fill: Fill) -> int:
         written_off = sum(table == self.cells.reserve and key[1] == "deficit" for table, key, _ in fill.writes)
-        return self.deployment.rules.gas_liquidation + self.deployment.rules.gas_bad_debt * max(written_off - 1, 0)
+        calls = 2 if fill.kind == TWICE else 1
+        return calls * self.deployment.rules.gas_liquidation + self.deployment.rules.gas_bad_debt * max(written_off - 1, 0)
 
     def value(self, view: View, token: Address, amount: int) -> int | None:
         """In base currency (`unit` of Health), floored."""

@@ -34,7 +34,7 @@ def pairs(deployment: Deployment, cells: Cells, view: View, position: Position) 
         for collateral in position.collaterals:
             try:
                 terms = liquidation.terms(deployment, cells, view, position, debt, collateral)
-                covers = _legal(deployment, cells, view, terms)
+                covers = legal(deployment, cells, view, terms)
             except Skip as skip:
                 why_not = skip.reason, skip.detail
                 continue
@@ -44,19 +44,19 @@ def pairs(deployment: Deployment, cells: Cells, view: View, position: Position) 
     return tuple(found)
 
 
-def _legal(deployment: Deployment, cells: Cells, view: View, terms: Terms) -> tuple[int, ...]:
-    """Raises Skip when no amount of the pair is legal."""
-    legal, why_not = [], ("no_debt", "")
+def legal(deployment: Deployment, cells: Cells, view: View, terms: Terms) -> tuple[int, ...]:
+    """The amounts to try, ascending. Raises Skip when none is legal."""
+    allowed, why_not = [], ("no_debt", "")
     for cover in sorted(set(_covers(deployment.rules, terms))):
         try:
             moved = liquidation.amounts(deployment.rules, terms, cover)
             liquidation.check_amounts(cells, deployment.rules, view, terms, cover, moved)
-            legal.append(cover)
+            allowed.append(cover)
         except Skip as skip:
             why_not = skip.reason, skip.detail
-    if not legal:
+    if not allowed:
         raise Skip(*why_not)
-    return tuple(legal)
+    return tuple(allowed)
 
 
 def _covers(rules: RuleSet, terms: Terms) -> Iterator[int]:

@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from keeper.adapters.morpho_blue.cells import FIELDS, FIRST, MOST_MARKETS, PARAMS, Cells, Deployment, Params
+from keeper.adapters.morpho_blue import backoff, prices
+from keeper.adapters.morpho_blue.cells import FIELDS, FIRST, PARAMS, WAIT, WAITING_ROOM, Cells, Deployment, Params
 from keeper.adapters.morpho_blue.codec import selector, to_address
 from keeper.adapters.morpho_blue.prices import BASE, QUOTE, SIDES, made, sides
+from keeper.book.state import Overlay
 from keeper.ports import View
 from keeper.types import Address, Key, Write
 
@@ -34,14 +36,53 @@ def admit(
     deployment: Deployment, cells: Cells, view: View, newcomer: Newcomer, made_of: Sequence[int | None], price: int | None
 ) -> list[Write]:
     """`made_of`: the oracle's words for `GETTERS`; `price`: its price. Nothing is written while nothing is decided."""
-    composition, number = _composition(made_of), len(cells.numbers(view))
-    welcome = newcomer.params.id in deployment.policy.markets or _trusted(deployment, cells, view, newcomer.params, composition, price)
+    composition, market = _composition(made_of), newcomer.params.id
+    welcome = market in deployment.policy.markets or _trusted(deployment, cells, view, newcomer.params, composition, price)
     if welcome is None:
-        return []
-    if not welcome or number == MOST_MARKETS:
+        return backoff.failed(cells.param, market, view)
+    if not welcome:
         return list(_forgotten(cells, newcomer))
-    numbered = _numbered(cells, newcomer, number)
-    return [*numbered, *_made_of(cells, newcomer.params.oracle, composition), *_moved_in(cells, view, newcomer, number)]
+    return [(cells.param, (market, "approved"), 1), *_made_of(cells, newcomer.params.oracle, composition)]
+
+
+def seated(deployment: Deployment, cells: Cells, newcomers: Sequence[Newcomer], view: View) -> list[Write]:
+    """Numbers for those that are approved, as far as there are some: for the listed ones first, then by what is owed. An empty market costs
+    nothing to open, so the order in which they came says nothing."""
+    policy, state = deployment.policy, Overlay(view)
+    approved = [newcomer for newcomer in newcomers if cells.of_wait(view, newcomer.params.id, "approved")]
+    owed = {newcomer.params.id: owed_usd8(cells, view, newcomer.params) for newcomer in approved}
+    ranked = sorted(approved, key=lambda one: (one.params.id not in policy.markets, -owed[one.params.id], one.params.id))
+    left = []
+    for newcomer in ranked:
+        market, number = newcomer.params.id, len(cells.numbers(state))
+        due = market in policy.markets or owed[market] >= policy.least_borrowed_usd * prices.DOLLAR
+        if due and number < policy.most_markets:
+            state.write([*_numbered(cells, newcomer, number), *_moved_in(cells, state, newcomer, number)])
+        else:
+            left.append(newcomer)
+    for newcomer in left[WAITING_ROOM:]:
+        state.write(_forgotten(cells, newcomer))
+    return state.writes()
+
+
+def owed_usd8(cells: Cells, view: View, params: Params) -> int:
+    """What a market's borrowers owe, by the feeds of its oracle that price the loan token; one without feeds is a dollar."""
+    feeds = prices.feeds_of(cells, view, params.oracle, QUOTE)
+    decimals = sum(max(cells.of_feed(view, feed, "decimals") - 1, 0) for feed in feeds) + cells.decimals(view, params.loan)
+    return int(prices.DOLLAR * cells.totals(view, params.id).borrowed * prices.product(cells, view, feeds) // 10**decimals)
+
+
+def left_out(deployment: Deployment, cells: Cells, view: View) -> str | None:
+    """Why markets that the policy allows are not followed, for people; None if none is."""
+    ids = cells.waiting_ids(view)
+    unheard = sum(1 for market in ids if cells.of_wait(view, market, "tries"))
+    full, policy = len(cells.numbers(view)) >= deployment.policy.most_markets, deployment.policy
+    least = policy.least_borrowed_usd * prices.DOLLAR
+    large = [market for market in ids if cells.of_wait(view, market, "approved")] if full else []
+    beyond = sum(1 for market in large if owed_usd8(cells, view, cells.params_of_newcomer(view, market)) >= least)
+    said = [f"{beyond} markets are left out by most_markets = {policy.most_markets}"] if beyond else []
+    said += [f"{unheard} markets wait for feeds that do not answer"] if unheard else []
+    return "; ".join(said) or None
 
 
 def _trusted(
@@ -83,6 +124,7 @@ def _numbered(cells: Cells, newcomer: Newcomer, number: int) -> list[Write]:
         (cells.known, (market,), FIRST + number),
         (cells.slot, (number,), int(market, 16)),
         (cells.market, ("numbers",), number + 1),
+        *((cells.param, (market, field), 0) for field in WAIT),
     ]
 
 
@@ -101,7 +143,7 @@ def _moved_in(cells: Cells, view: View, newcomer: Newcomer, number: int) -> Iter
 def _forgotten(cells: Cells, newcomer: Newcomer) -> Iterator[Write]:
     market = newcomer.params.id
     yield cells.known, (market,), 0
-    yield from ((cells.param, (market, field), 0) for field in (*PARAMS, "block"))
+    yield from ((cells.param, (market, field), 0) for field in (*PARAMS, "block", *WAIT))
     yield from ((cells.total, (market, field), 0) for field in FIELDS)
     yield from ((cells.waiting, key, 0) for key in newcomer.positions)
 

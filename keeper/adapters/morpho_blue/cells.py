@@ -5,7 +5,7 @@ Table: key: value (addresses and ids are stored as integers, but are hex text in
 market: (field): numbers (how many markets have been given one)
 known: (id): 1 for a market whose oracle is still to be looked at, 2 + its number for one that is followed
 slot: (number): the market's id
-param: (id, field): loan, collateral, oracle, irm, lltv, block (it was opened in)
+param: (id, field): loan, collateral, oracle, irm, lltv, block (it was opened in); while it waits: approved, tries, rest (heads to come)
 total: (id, field): supplied, supply_shares, borrowed, borrow_shares, at (s), fee, target, told (rates, wad a second)
 irm: (irm, field): seen, refuted
 oracle: (oracle, field): base1, base2, quote1, quote2, scale, opaque, price, unpriced, distrusted
@@ -32,18 +32,23 @@ BORROW, COLLATERAL = range(2)
 
 WAITING, FIRST = 1, 2
 MOST_MARKETS = 4096
+WAITING_ROOM = 1024
+"""So many approved markets may wait for a number; of more, those with the least debt are forgotten."""
 
 
 @dataclass(frozen=True, slots=True)
 class Policy:
     """Which markets are followed: those listed, and those whose tokens are both known, each priced by its own `feeds`, and whose LLTV is
-    within bounds. A token of `dollars` may also go without a feed."""
+    within bounds. A token of `dollars` may also go without a feed. No more than `most_markets`, and by the rule none before so much is
+    borrowed there."""
 
     markets: frozenset[str] = frozenset()
     feeds: Mapping[Address, frozenset[Address]] = field(default_factory=dict)
     dollars: frozenset[Address] = frozenset()
     least_lltv_wad: int = 0
     most_lltv_wad: int = 10**18
+    most_markets: int = MOST_MARKETS
+    least_borrowed_usd: int = 0
 
     @property
     def tokens(self) -> frozenset[Address]:
@@ -102,6 +107,7 @@ class Totals(NamedTuple):
 
 FIELDS = ("supplied", "supply_shares", "borrowed", "borrow_shares", "at", "fee", "target", "told")
 PARAMS = ("loan", "collateral", "oracle", "irm", "lltv")
+WAIT = ("approved", "tries", "rest")
 
 
 class Cells:
@@ -139,6 +145,10 @@ class Cells:
 
     def waiting_ids(self, view: View) -> list[str]:
         return sorted(str(key[0]) for key in view.keys(self.known) if view.get(self.known, key) == WAITING)
+
+    def of_wait(self, view: View, market: str, field: str) -> int:
+        """How a market that waits stands: a field of `WAIT`."""
+        return view.get(self.param, (market, field))
 
     def params(self, view: View, market: str) -> Params:
         """Of a market that is followed: looked up once, for an id is the hash of what it names, in every state."""

@@ -9,7 +9,7 @@ from typing import NamedTuple, cast
 import numpy as np
 from numpy.typing import NDArray
 
-from keeper.adapters.morpho_blue import calls, errors, events, filters, flash, liquidation, prices, reads, rows
+from keeper.adapters.morpho_blue import admission, calls, errors, events, filters, flash, liquidation, prices, reads, rows
 from keeper.adapters.morpho_blue.cells import Cells, Deployment
 from keeper.adapters.morpho_blue.compiled import compiled
 from keeper.adapters.morpho_blue.position import Moment, Position
@@ -217,10 +217,13 @@ class MorphoBlueMarket:
 
     def bearer(self, view: View) -> str:
         """Written off at once, at the cost of whoever supplies the market."""
-        return "suppliers"
+        return "socialised"
 
     def feeds(self, view: View) -> tuple[PriceFeed, ...]:
         return tuple(feed for token in prices.tokens(self.deployment, self.cells, view) if (feed := self._feed(view, token)))
+
+    def left_out(self, view: View) -> str | None:
+        return admission.left_out(self.deployment, self.cells, view)
 
     def decode_error(self, data: bytes) -> str | None:
         return errors.decode(data)

@@ -97,7 +97,7 @@ def sides(composition: Sequence[int]) -> tuple[list[Address], list[Address]]:
 
 def made(cells: Cells, view: View, composition: Sequence[int]) -> int | None:
     """The price of four feeds (0 for none) and a scale; None when a feed has no answer."""
-    base, quote = (_product(cells, view, side) for side in sides(composition))
+    base, quote = (product(cells, view, side) for side in sides(composition))
     scale = composition[4]
     return scale * base // quote if scale and base and quote else None
 
@@ -108,10 +108,10 @@ def worth(cells: Cells, view: View, token: str) -> int | None:
         return None
     feeds = feeds_valuing(cells, view, token)
     decimals = sum(max(cells.of_feed(view, feed, "decimals") - 1, 0) for feed in feeds)
-    return DOLLAR * _product(cells, view, feeds) // 10**decimals or None
+    return DOLLAR * product(cells, view, feeds) // 10**decimals or None
 
 
-def _product(cells: Cells, view: View, feeds: Iterable[Address]) -> int:
+def product(cells: Cells, view: View, feeds: Iterable[Address]) -> int:
     product = 1
     for feed in feeds:
         product *= cells.of_feed(view, feed, "answer")

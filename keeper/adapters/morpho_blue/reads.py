@@ -11,8 +11,8 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 
-from keeper.adapters.morpho_blue import prices
-from keeper.adapters.morpho_blue.admission import GETTERS, Newcomer, admit, valuations
+from keeper.adapters.morpho_blue import backoff, prices
+from keeper.adapters.morpho_blue.admission import GETTERS, Newcomer, admit, seated, valuations
 from keeper.adapters.morpho_blue.cells import Cells, Deployment, Params
 from keeper.adapters.morpho_blue.codec import call_data, reply_text, reply_word, selector, signed, to_address
 from keeper.book.state import Overlay
@@ -76,10 +76,19 @@ def _newcomers(deployment: Deployment, cells: Cells, view: View) -> Iterator[Ask
     positions: dict[str, list[Key]] = defaultdict(list)
     for key in view.keys(cells.waiting):
         positions[str(key[0])].append(key)
-    for market in cells.waiting_ids(view):
-        newcomer = Newcomer(cells.params_of_newcomer(view, market), tuple(positions[market]))
-        asked = tuple(Read(newcomer.params.oracle, getter) for getter in (*GETTERS, PRICE))
-        yield Ask(asked, partial(_admitted, deployment, cells, newcomer))
+    newcomers = [Newcomer(cells.params_of_newcomer(view, market), tuple(positions[market])) for market in cells.waiting_ids(view)]
+    for newcomer in newcomers:
+        market = newcomer.params.id
+        if backoff.resting(cells.param, market, view):
+            yield Ask((), partial(_rested, cells, market))
+        elif not cells.of_wait(view, market, "approved"):
+            asked = tuple(Read(newcomer.params.oracle, getter) for getter in (*GETTERS, PRICE))
+            yield Ask(asked, partial(_admitted, deployment, cells, newcomer))
+    yield Ask((), lambda replies, state: seated(deployment, cells, newcomers, state))
+
+
+def _rested(cells: Cells, market: str, replies: Replies, view: View) -> list[Write]:
+    return backoff.rested(cells.param, market, view)
 
 
 def _admitted(deployment: Deployment, cells: Cells, newcomer: Newcomer, replies: Replies, view: View) -> list[Write]:
@@ -109,7 +118,10 @@ def _price(deployment: Deployment, cells: Cells, oracle: Address, markets: Seque
 
 
 def _feed_asks(cells: Cells, view: View, feed: Address) -> Iterator[Ask]:
-    """To a feed: which aggregator stands behind it; to one that was not asked yet: all that events do not tell."""
+    """To a feed: which aggregator stands behind it; to one that was not asked yet: all that events do not tell. A silent one rests."""
+    if backoff.resting(cells.feed, feed, view):
+        yield Ask((), lambda replies, state: backoff.rested(cells.feed, feed, state))
+        return
     yield Ask((Read(feed, AGGREGATOR),), lambda replies, state: [(cells.feed, (feed, "aggregator"), _address(replies[0]))])
     if not cells.of_feed(view, feed, "decimals"):
         yield Ask((Read(feed, DECIMALS), Read(feed, DESCRIPTION)), lambda replies, state: _nature(cells, feed, replies))
@@ -119,11 +131,20 @@ def _feed_asks(cells: Cells, view: View, feed: Address) -> Iterator[Ask]:
         yield Ask(asked, lambda replies, state: _round(cells, feed, aggregator, replies))
     elif not aggregator:
         yield Ask((Read(feed, LATEST_ROUND_DATA),), lambda replies, state: _round(cells, feed, 0, (replies[0], None, None)))
+    yield Ask((), lambda replies, state: _heard(cells, feed, state))
+
+
+def _heard(cells: Cells, feed: Address, view: View) -> list[Write]:
+    spoke = cells.of_feed(view, feed, "answer") or cells.of_feed(view, feed, "aggregator")
+    return backoff.answered(cells.feed, feed, view) if spoke else backoff.failed(cells.feed, feed, view)
 
 
 def _nature(cells: Cells, feed: Address, replies: Replies) -> list[Write]:
+    """Nothing while it is silent: taken for 0, its decimals would turn its markets away for ever."""
     decimals, quoted = reply_word(replies[0]), reply_text(replies[1]).rpartition("/")[2].strip().upper()
-    known = decimals if decimals is not None and decimals < 2**8 else 0
+    if decimals is None:
+        return []
+    known = decimals if decimals < 2**8 else 0
     return [(cells.feed, (feed, "decimals"), known + 1), (cells.feed, (feed, "dollars"), int(quoted == "USD"))]
 
 

@@ -5,7 +5,7 @@ Table: key: value (what is set by events over a default is stored as value + 1).
 
 config: (field): settings + 1; clearing_paused, vault_paused, fund_cash, (idle, account) (settlement token in the
     fund's wallet, and in those of accounts of ours)
-pool: (number, field): exchange, insurance (ratios), max_ticks (all + 1), price (√ X96), tick, liquidity, first_trade, swaps,
+pool: (number, field): exchange, insurance, spread (ratios), max_ticks (all + 1), price (√ X96), tick, liquidity, first_trade, swaps,
     fee_growth (X128), g, gd (X96), settled (s), window_tick, window_at (s), status, paused_at, paused_price, closed_price, moved (feed),
     seen_first, seen_oldest, seen_next, slot, room, room_next (of its oracle), owed_fee, owed_liquidity (+ 1, of a swap's last step)
 seen: (number, index): an observation of the pool's oracle, packed

@@ -19,11 +19,20 @@ def selector(signature: str) -> bytes:
 
 
 def word(data: bytes, index: int) -> int:
-    return int.from_bytes(data[WORD * index : WORD * index + WORD])
+    """Raises IndexError where there is none."""
+    return int.from_bytes(_whole(data, index))
 
 
 def signed_word(data: bytes, index: int) -> int:
-    return int.from_bytes(data[WORD * index : WORD * index + WORD], signed=True)
+    """Raises IndexError where there is none."""
+    return int.from_bytes(_whole(data, index), signed=True)
+
+
+def _whole(data: bytes, index: int) -> bytes:
+    found = data[WORD * index : WORD * index + WORD]
+    if len(found) < WORD:
+        raise IndexError(index)
+    return found
 
 
 def signed_topic(value: str) -> int:

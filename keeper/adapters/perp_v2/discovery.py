@@ -11,9 +11,10 @@ from keeper.adapters.perp_v2.cells import BookInfo, Collateral, Deployment, Feed
 from keeper.adapters.perp_v2.codec import address_word as address_at
 from keeper.adapters.perp_v2.codec import call_data, reply_address, reply_text, reply_word, selector, topic, topic_address
 from keeper.adapters.perp_v2.market import ADAPTER, PerpV2Market
+from keeper.birth import require_births
 from keeper.errors import ConfigError
 from keeper.options import NO_OPTIONS, Options
-from keeper.ports import Market, Reader
+from keeper.ports import Reader
 from keeper.types import ZERO_ADDRESS, Address, Log, LogFilter, Read
 
 OWNED = topic("OwnershipTransferred(address,address)")
@@ -55,10 +56,11 @@ class PerpV2:
 
     name = ADAPTER
 
-    async def open(self, reader: Reader, name: str, address: Address, first_block: int | None, options: Options = NO_OPTIONS) -> Market:
-        """Raises ConfigError when `address` is no ClearingHouse of a known version; Transient when the node is away.
-        Option `accounts`: contracts of ours that hold positions, whose wallets are read."""
-        accounts = options.addresses("accounts")
+    async def open(
+        self, reader: Reader, name: str, address: Address, first_block: int | None, options: Options = NO_OPTIONS
+    ) -> PerpV2Market:
+        """Raises ConfigError when `address` is no ClearingHouse of a known version; Transient when the node is away."""
+        accounts = options.addresses("accounts", about="contracts of ours that hold positions, whose wallets are read")
         options.finish()
         return PerpV2Market(await _Discovery(reader, address).deployment(name, first_block, accounts))
 
@@ -73,6 +75,8 @@ class _Discovery:
         owned = [self._address, *parts.values()]
         start = first_block or 0
         history = await self._logs([*owned], frozenset({OWNED, POOL_ADDED, COLLATERAL_ADDED}), start, head.number)
+        if first_block is not None:
+            require_births(owned, (log for log in history if log.topics[0] == OWNED and not int(log.topics[1], 16)), first_block)
         pools = {topic_address(log.topics[1]): topic_address(log.topics[3]) for log in history if log.topics[0] == POOL_ADDED}
         tokens = dict.fromkeys(topic_address(log.topics[1]) for log in history if log.topics[0] == COLLATERAL_ADDED)
         born = history + (await self._logs([*pools.values()], frozenset({INITIALIZE}), start, head.number) if pools else [])
@@ -122,7 +126,7 @@ class _Discovery:
 
     async def _book(self, parts: Mapping[str, Address], base: Address, pool: Address) -> BookInfo:
         info = await self._reader.call(Read(parts["registry"], call_data(selector("getMarketInfo(address)"), base)))
-        names = ("pool", "exchange", "fee", "insurance")
+        names = ("pool", "exchange", "fee", "insurance", "spread")
         defaults = {field: reply_word(info, at) or 0 for at, field in enumerate(names) if at}
         defaults["max_ticks"] = await self._word(parts["exchange"], "getMaxTickCrossedWithinBlock(address)", base)
         dispatcher = await self._address_of(base, "getPriceFeed()")

@@ -314,4 +314,5 @@ COLLATERAL_SETTINGS = {
 BOOK_SETTINGS = {
     "FeeRatioChanged(address,uint24)": "exchange",
     "InsuranceFundFeeRatioChanged(address,uint24)": "insurance",
+    "MarketMaxPriceSpreadRatioChanged(address,uint24)": "spread",
 }

@@ -20,7 +20,7 @@ from keeper.adapters.perp_v2.moment import Moment
 from keeper.adapters.perp_v2.rounding import RATIO
 from keeper.adapters.perp_v2.taking import Floor
 from keeper.book.state import Overlay
-from keeper.errors import Skip
+from keeper.errors import Skip, Transient
 from keeper.fixedpoint import BPS
 from keeper.ports import Apply, ColumnView, View
 from keeper.types import (
@@ -90,7 +90,12 @@ class PerpV2Market:
 
         def apply(log: Log, view: View) -> list[Write]:
             handler = roles.get(log.address, {}).get(log.topics[0]) if log.topics else None
-            return handler(log, view) if handler else []
+            try:
+                return handler(log, view) if handler else []
+            except (IndexError, ValueError):
+                raise Transient(
+                    f"a log of {log.address} in block {log.block_number} is what no contract emits: the node garbled it"
+                ) from None
 
         return apply
 

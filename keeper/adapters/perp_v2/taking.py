@@ -12,13 +12,15 @@ from keeper.adapters.perp_v2.cells import Cells, Deployment, ticks_of
 from keeper.adapters.perp_v2.growth import Growth
 from keeper.adapters.perp_v2.moment import Moment
 from keeper.adapters.perp_v2.pool import Pool, Step, liquidity_moved
-from keeper.adapters.perp_v2.rounding import RATIO, WAD, mul_div_truncated, mul_ratio_up
+from keeper.adapters.perp_v2.rounding import RATIO, WAD, mul_div_truncated, mul_ratio_up, price_wad
 from keeper.book.state import Overlay
 from keeper.concentrated import amount0_down, amount0_up, amount1_down, amount1_up, sqrt_ratio_at_tick
 from keeper.errors import Skip
 from keeper.types import Address, Traded
 
 WINDOW_S = 15
+SPREAD = 100_000
+"""Of a market whose ratio is set to 0; a version without a band has none at all."""
 
 
 class Floor:
@@ -126,6 +128,7 @@ class Floor:
             raise Skip("illiquid", "the pool has not enough on that side")
         if bounded:
             self._check(number, steps)
+            self._check_band(number, pool.price, steps[-1].part.end)
         base = -(paid * (RATIO - fee_ratio) // RATIO) if down else got
         quote = got if down else -(paid * (RATIO - fee_ratio) // RATIO)
         replayed = steps if down else list(pool.swap(amount, down, False, exchange_ratio))
@@ -140,6 +143,16 @@ class Floor:
         most, anchor = cells.book_setting(state, number, "max_ticks"), cells.of_book(state, number, "window_tick")
         if abs(steps[-1].part.tick - anchor) > most:
             raise Skip("tick_limit", f"the exit moves the price by more than {most} ticks at once")
+
+    def _check_band(self, number: int, before: int, after: int) -> None:
+        """No trade may take the price further from the index than the band, or, where it is outside already, than it is."""
+        most = self.cells.book_setting(self.state, number, "spread") or SPREAD
+        if not self.deployment.books[number].defaults["spread"]:
+            return
+        index = mark.index_price(self.deployment, self.cells, self.state, number, self.at_s, 0)
+        old, new = (mul_div_truncated(price_wad(price) - index, RATIO, index) for price in (before, after))
+        if not min(old, -most) <= new <= max(old, most):
+            raise Skip("price_band", f"the exit takes the price {new / 10**4:.1f} % from the index, {most / 10**4:.1f} % allowed")
 
     def _swapped(self, number: int, steps: list[Step], base_in: int, quote: int, fee: int) -> None:
         cells, state, last = self.cells, self.state, steps[-1].part

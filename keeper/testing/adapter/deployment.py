@@ -40,6 +40,9 @@ class Deployment(ABC):
     exempt: ClassVar[Mapping[str, str]] = {}
     """Check, without its "test_" → why it does not apply to this protocol, in one line: it is skipped with that reason."""
 
+    passing: ClassVar[frozenset[str]] = frozenset()
+    """Reasons with which a fill may refuse an amount that is offered: not rules about the account, but what a venue allows just now."""
+
     blocks: int = 40
     """How many blocks of random life the checks look at."""
 
@@ -57,6 +60,10 @@ class Deployment(ABC):
     @abstractmethod
     def actions(self, rng: Random) -> Sequence[Transaction]:
         """A block's worth of random life: people act, prices move, some fall below their threshold. The same `rng`, the same life."""
+
+    async def happens(self, node: Node, rng: Random) -> Sequence[Transaction]:
+        """The same, for life that hangs on what the node says now."""
+        return self.actions(rng)
 
     @abstractmethod
     def pause(self) -> Sequence[Transaction]:

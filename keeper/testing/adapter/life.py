@@ -68,7 +68,7 @@ async def live(deployment: Deployment, seed: int = 1) -> AsyncIterator[Life]:
         rng = Random(seed)
         base = await _prepared(deployment, node)
         steps = [rng.choice(deployment.steps_s) for _ in range(deployment.blocks)]
-        heads = [await _block(node, deployment.actions(rng), step_s) for step_s in steps]
+        heads = [await _block(node, await deployment.happens(node, rng), step_s) for step_s in steps]
         yield Life(deployment, node, PastReader(node.rpc, heads[-1]), (base, *heads), seed)
 
 

@@ -7,7 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from keeper.adapters.morpho_blue.admission import GETTERS
+from keeper.adapters.morpho_blue.admission import GETTERS, owed_usd8
+from keeper.adapters.morpho_blue.backoff import MOST_HEADS
+from keeper.adapters.morpho_blue.cells import WAIT
 from keeper.adapters.morpho_blue.codec import topic
 from keeper.devnet import Devnet
 from keeper.devnet.genesis import morpho
@@ -19,6 +21,7 @@ from tests.adapters.chain import NodeReader
 from tests.adapters.morpho.conftest import Followed, followed_by, trusted
 from tests.adapters.morpho.synthetic import NOW_S, State, account, created, log, market_of
 from tests.adapters.morpho.test_planning import MARKET, crashed, planned
+from tests.adapters.morpho.truth import check_positions
 
 MANY = 10_000
 BORROWED = topic("Borrow(bytes32,address,address,address,uint256,uint256)")
@@ -26,6 +29,10 @@ SECURED = topic("SupplyCollateral(bytes32,address,address,uint256)")
 WILD = next(market for market in HOSTILE if market.irm)
 OTHERS = [market for market in HOSTILE if market is not WILD]
 OWNER = "0x" + "0" * 24
+SILENT = "0x60006000fd"
+"""The code of a contract that reverts, whatever it is asked."""
+HEADS_ASKED = [3, 11, 27]
+"""Of those after the four in which it was first looked at: the pauses double."""
 
 
 def ids(net: Devnet, *markets: Market) -> list[str]:
@@ -192,7 +199,10 @@ def test_ten_thousand_hostile_markets_leave_no_cell_no_read_no_filter_and_no_row
     market = market_of()
     state = State(market)
     state.write(market.absorb([None] * len(market.reads(state)), state))
-    empty = market.reads(state), market.filters(state), sorted(state.cells())
+    usual, quiet = len(market.reads(state)), State(market)
+    for _ in range(2):
+        quiet.write(market.absorb([None] * len(market.reads(quiet)), quiet))
+    empty = market.reads(quiet), market.filters(quiet), sorted(quiet.cells())
     apply = market.applier(state)
     for number in range(MANY):
         state.write(apply(created(number), state))
@@ -202,7 +212,7 @@ def test_ten_thousand_hostile_markets_leave_no_cell_no_read_no_filter_and_no_row
         state.write(apply(log(SECURED, number, 10**18, topics=(owner, owner)), state))
         state.write(apply(log(BORROWED, number, 0, 10**9, 10**15, topics=(owner, owner)), state))
     reads = market.reads(state)
-    assert len(reads) == len(empty[0]) + MANY * (len(GETTERS) + 1)
+    assert len(reads) == usual + MANY * (len(GETTERS) + 1)
     state.write(market.absorb([None] * len(reads), state))
     assert (market.reads(state), market.filters(state), sorted(state.cells())) == empty
     apply = market.applier(state)
@@ -234,3 +244,73 @@ async def test_a_log_that_is_cut_short_is_refused(followed: Followed) -> None:
         for cut in (replace(one, data=one.data[:-1]), replace(one, topics=one.topics[:1])):
             with pytest.raises(Transient, match="cut short"):
                 run.market.apply(cut, run.tables)
+
+
+# --- which of many, and how often they are asked ------------------------------------------------------------------
+
+
+async def test_of_more_markets_than_are_wanted_those_with_the_most_debt_are_followed_and_the_rest_is_told_of(
+    net: Devnet, reader: NodeReader
+) -> None:
+    whole = await followed_by(net, reader, trusted(net))
+    owed = {
+        market: owed_usd8(whole.market.cells, whole.tables, whole.market.cells.params(whole.tables, market)) for market in whole.numbers()
+    }
+    largest = sorted(owed, key=lambda market: -owed[market])
+    assert len({*owed.values()}) == len(owed)
+    few = await followed_by(net, reader, {**trusted(net), "most_markets": 2})
+    assert list(few.numbers()) == largest[:2]
+    assert few.market.left_out(few.tables) == f"{len(owed) - 2} markets are left out by most_markets = 2"
+    assert whole.market.left_out(whole.tables) is None
+    reads = len(few.market.reads(few.tables))
+    assert reads < len(whole.market.reads(whole.tables))
+
+
+async def test_a_market_waits_without_a_read_until_enough_is_borrowed_and_brings_its_positions_along(
+    net: Devnet, reader: NodeReader
+) -> None:
+    run = await followed_by(net, reader, {**trusted(net), "least_borrowed_usd": 1000})
+    await run.prepare()
+    market, user, usual = Market("WETH", "USDC", 6250, 0), run.world.users[-1], len(run.market.reads(run.tables))
+    (new,) = ids(net, market)
+    await run.mine(
+        [
+            run.world.call(user, "createMarket", market),
+            run.world.call(user, "supply", market, 10**10, 0, user, b""),
+            run.world.call(user, "supplyCollateral", market, 10**18, user, b""),
+            run.world.call(user, "borrow", market, 9 * 10**8, 0, user, user),
+        ]
+    )
+    assert new not in run.numbers()
+    assert len(run.market.reads(run.tables)) == usual
+    await run.mine([run.world.call(user, "borrow", market, 2 * 10**8, 0, user, user)])
+    number = run.numbers()[new]
+    assert run.tables.get(run.market.cells.collateral, (number, user)) == 10**18
+    assert await check_positions(run, [user]) > 0
+    assert list(run.tables.keys(run.market.cells.waiting)) == []
+    assert all(run.market.cells.of_wait(run.tables, new, field) == 0 for field in WAIT)
+
+
+async def test_a_dead_feed_and_the_markets_that_wait_for_it_are_asked_ever_less_and_at_every_head_once_it_speaks(
+    net: Devnet, reader: NodeReader
+) -> None:
+    """The reads of each head, with a trusted feed without an answer behind markets of its token."""
+    dead = net.addresses["feed.WETH"]
+    code = await net.request("eth_getCode", dead, "latest")
+    await net.request("anvil_setCode", dead, SILENT)
+    run = await followed_by(net, reader, trusted(net))
+    counts = []
+    for _ in range(40):
+        reads = run.market.reads(run.tables)
+        counts.append(len(reads))
+        run.tables.write(run.market.absorb(await reader.calls(reads), run.tables))
+    assert "wait for feeds that do not answer" in str(run.market.left_out(run.tables))
+    least, most = min(counts), max(counts)
+    assert (least, most) == (15, 67)
+    assert [head for head, count in enumerate(counts) if count > least] == HEADS_ASKED
+    await net.request("anvil_setCode", dead, code)
+    for _ in range(MOST_HEADS):
+        await run.mine()
+    assert run.market.left_out(run.tables) is None
+    assert set(run.numbers()) == set(ids(net, *MARKETS, WILD))
+    assert not run.tables.get(run.market.cells.feed, (dead, "rest"))

@@ -24,7 +24,15 @@ DEFAULTS = {
     "liquidation_ratio": 500_000,
     "mm_buffer": 2_000,
 }
-BOOK = BookInfo(member("base"), "vETH", member("pool"), 60, FEED, {"exchange": 1000, "fee": 3000, "insurance": 100_000, "max_ticks": 1000})
+SETTINGS = {"exchange": 1000, "fee": 3000, "insurance": 100_000, "spread": 100_000, "max_ticks": 1000}
+BOOK = BookInfo(
+    member("base"),
+    "vETH",
+    member("pool"),
+    60,
+    FEED,
+    {"exchange": 1000, "fee": 3000, "insurance": 100_000, "spread": 100_000, "max_ticks": 1000},
+)
 ETHER = Collateral(member("ether"), "WETH", 18, Feed(member("ether feed"), member("proxy"), 8))
 CASH = Collateral(member("cash"), "USDC", 6, Feed(member("none"), member("none"), 0))
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from keeper.chain.codec import selector, to_address, topic
 from keeper.errors import ConfigError
 from keeper.options import NO_OPTIONS, Options
-from keeper.ports import Market, Reader
+from keeper.ports import Reader
 from keeper.types import Address, LogFilter, Read
 from tiny_bank.cells import Deployment, Terms, Token
 from tiny_bank.market import ADAPTER, TinyBankMarket
@@ -20,7 +20,9 @@ class TinyBank:
 
     name = ADAPTER
 
-    async def open(self, reader: Reader, name: str, address: Address, first_block: int | None, options: Options = NO_OPTIONS) -> Market:
+    async def open(
+        self, reader: Reader, name: str, address: Address, first_block: int | None, options: Options = NO_OPTIONS
+    ) -> TinyBankMarket:
         """Raises ConfigError when there is no bank at `address`; Transient when the node is away."""
         options.finish()
         collateral, debt, *terms = await _answers(reader, address)

@@ -66,14 +66,15 @@ class Healths:
         enough(changed, case.deployment.blocks // 2, "changes of an account's rows")
 
     async def test_what_an_account_holds_adds_up_to_its_health(self, case: Case) -> None:
-        """Legs of the same side and unit: the debts sum up to the debt, and their tokens are listed."""
+        """Legs of the same side and unit: the debts sum up to the debt, and their tokens are listed, or at least have a price."""
         for state in await case.states():
             tokens = state.market.tokens(state.view)
             for account in sorted(state.market.accounts(state.view)):
                 health = state.market.health(state.view, account, state.landing_s)
                 same((health.account, health.timestamp_s), (account, state.landing_s), "account and time of a health")
                 for leg in health.legs:
-                    require(leg.token in tokens, f"{account} holds {leg.token}, which is none of the market's tokens")
+                    known = leg.token in tokens or state.market.price(state.view, leg.token) is not None
+                    require(known, f"{account} holds {leg.token}, which is none of the market's tokens")
                     require(leg.side in {"collateral", "debt"}, f"a leg of {account} is of side {leg.side!r}")
                     require(leg.amount >= 0 and leg.price >= 0, f"a leg of {account} has amount {leg.amount} at price {leg.price}")
 

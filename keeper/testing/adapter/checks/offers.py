@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from keeper.book.state import Overlay
 from keeper.errors import Skip
@@ -14,7 +14,7 @@ from keeper.testing.adapter.deployment import Transaction
 from keeper.testing.adapter.expect import Nonconformity, alike, enough, require, same
 from keeper.testing.adapter.follower import Follower
 from keeper.testing.adapter.life import LIQUIDATOR, More
-from keeper.types import Address, Fill, Head, Step
+from keeper.types import Address, Fill, Head, Pair, Step
 
 WORD = re.compile(r"[a-z][a-z_]*")
 GAS_FACTOR = 3
@@ -217,13 +217,23 @@ def _own_bytes(account: Address) -> bytes:
 
 
 async def _due(case: Case, last: State, more: More) -> State:
-    """The first state from the last on at which a liquidation is offered."""
+    """The first state from the last on at which a liquidation is offered that can be made."""
     rng, state = case.rng("due"), last
     for _ in range(LONGEST_WAIT):
-        if any(offered(state.market, state.view, account, state.landing_s) for account in state.market.accounts(state.view)):
+        if next(_makeable(case, state), None):
             return state
-        state = await _next(case, state, await more.block(case.deployment.actions(rng)))
+        state = await _next(case, state, await more.block(await case.deployment.happens(case.life.node, rng)))
     raise Nonconformity(f"nothing was offered in {LONGEST_WAIT} blocks: let the deployment's actions() bring somebody down")
+
+
+def _makeable(case: Case, state: State) -> Iterator[tuple[Pair, Fill]]:
+    """What is offered, at its largest amount, but for what is refused for a reason that passes."""
+    for account in sorted(state.market.accounts(state.view)):
+        for pair in offered(state.market, state.view, account, state.landing_s):
+            try:
+                yield pair, state.market.fill(state.view, pair, pair.amounts[-1], state.landing_s)
+            except Skip as skip:
+                require(skip.reason in case.deployment.passing, f"{pair} is offered, and fill refuses it: {skip}")
 
 
 async def _next(case: Case, state: State, head: Head) -> State:
@@ -234,9 +244,7 @@ async def _next(case: Case, state: State, head: Head) -> State:
 
 async def _first(case: Case, state: State) -> Attempt:
     """A liquidation offered at this state, which the chain takes."""
-    accounts = sorted(state.market.accounts(state.view))
-    pair = next(pair for account in accounts for pair in offered(state.market, state.view, account, state.landing_s))
-    fill = state.market.fill(state.view, pair, pair.amounts[-1], state.landing_s)
+    pair, fill = next(_makeable(case, state))
     one = await attempt(case.life, state.market, state.view, state.head, state.landing_s, pair, fill)
     require(not one.error, f"{one.what}: offered, and the chain refuses it: {one.error}")
     return one

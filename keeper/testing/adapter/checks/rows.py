@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Mapping
 from math import isfinite
 from random import Random
 
@@ -19,6 +20,8 @@ from keeper.types import Address, Factor, PriceFeed, Row, Write
 FLOAT = 1e-9
 AHEAD_S = (0, 12, 3_600, 7 * 86_400)
 MOST_MOVED = 0.4
+FINENESS = 10**8
+"""An oracle need not tell a price finer than that."""
 
 
 class Rows:
@@ -51,11 +54,14 @@ class Rows:
                 require(low - error <= surplus <= high + error, what)
 
     async def test_who_owes_has_rows_and_nobody_else(self, case: Case) -> None:
+        """Nobody but those who are among the accounts, which may be more than owe something just now."""
         for state in await case.states():
+            listed = set(state.market.accounts(state.view))
             for account in everybody(case, state):
                 debt = state.market.health(state.view, account, state.head.timestamp_s).debt
                 rows = state.market.rows(state.view, account)
-                same(bool(rows), bool(debt), f"{account} owes {debt} at block {state.head.number}; whether it has rows")
+                require(bool(rows) or not debt, f"{account} owes {debt} at block {state.head.number} and has no rows")
+                same(bool(rows), account in listed, f"{account} at block {state.head.number}: whether it has rows")
 
     async def test_compiled_rows_are_the_rows(self, case: Case) -> None:
         """All at once, and of some accounts only."""
@@ -106,14 +112,23 @@ class Rows:
         for state in await case.states():
             prices = {token: price for token, price in _prices(state, rng).items() if state.market.repriced(state.view, {token: price})}
             require(bool(prices), "no price can be changed")
-            view = Overlay(state.view, state.market.repriced(state.view, prices))
+            told = _told(state, prices)
             for token, price in prices.items():
-                same(state.market.price(view, token), price, f"the price of {token} after repriced")
+                near = abs(told.get(token, 0) - price) <= max(1, price // FINENESS)
+                require(near, f"the price of {token} after repriced: expected {price}, got {told.get(token)}")
+            same(_told(state, told), told, "prices the oracle has told, after repriced to them")
+            view = Overlay(state.view, state.market.repriced(state.view, told))
             worth = {token: state.market.value(view, token, 10**feed.decimals) for token, feed in _feeds(state).items() if token in prices}
-            same(worth, {token: prices[token] for token in worth}, "what a whole token is worth after repriced")
+            same(worth, {token: told[token] for token in worth}, "what a whole token is worth after repriced")
 
 
 # --- parts --------------------------------------------------------------------------------------------------------
+
+
+def _told(state: State, prices: Mapping[Address, int]) -> dict[Address, int]:
+    """What the oracle says after repriced to these."""
+    view = Overlay(state.view, state.market.repriced(state.view, prices))
+    return {token: found for token in prices if (found := state.market.price(view, token)) is not None}
 
 
 def _bounds(market: Market, view: View, row: Row, at_s: int) -> tuple[float, float]:

@@ -50,7 +50,7 @@ async def _branch(case: Case, label: str, first: Follower, undo: list[Head], *ot
     """Some blocks from the end of life on, followed and gone again; `first` comes from those in `undo`."""
     rng = Random(f"{case.life.seed} {label}")
     async with case.life.more() as more:
-        heads = [await more.block(case.deployment.actions(rng)) for _ in range(BRANCH_BLOCKS)]
+        heads = [await more.block(await case.deployment.happens(case.life.node, rng)) for _ in range(BRANCH_BLOCKS)]
         await first.advance(heads, undo[::-1])
         for other in others:
             await other.advance(heads)

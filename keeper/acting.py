@@ -1,0 +1,76 @@
+"""What acts on one chain: the proof of a call, the transactions that carry it, and what their receipts say was earned."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import partial
+
+from keeper.app import Chain, ChainState
+from keeper.chain.fees import next_base_fee
+from keeper.chain.relay import DryRelay, PublicRelay
+from keeper.chain.rpc_errors import RpcError
+from keeper.chain.simulate import NodeSimulator
+from keeper.errors import Transient
+from keeper.execution import executor
+from keeper.execution.calls import calldata
+from keeper.execution.engine import Limits, TxEngine
+from keeper.execution.hand import Hand
+from keeper.execution.outbox import Outbox
+from keeper.execution.receipts import NodeReceipts
+from keeper.execution.signer import decode
+from keeper.execution.submission import Submission
+from keeper.log import get_logger
+from keeper.storage.database import Database
+from keeper.types import Address, Head, Log, Prediction
+
+_log = get_logger("daemon")
+
+
+def engine(chain: Chain, database: Database, hand: Hand, live: bool, prover: NodeSimulator) -> TxEngine:
+    """Of the signer's transactions. `prover`: tells which of those on their way have gone stale."""
+    settings = chain.settings
+    limits = Limits(
+        max_fee_wei=settings.bidding.max_fee_wei,
+        max_priority_fee_wei=settings.bidding.max_priority_fee_wei,
+        resend_after_blocks=settings.limits.resend_after_blocks,
+        confirmations=settings.confirmations,
+    )
+    relay = PublicRelay(chain.rpc) if live else DryRelay()
+    outbox = Outbox(database, settings.chain_id, hand.signer.address)
+    return TxEngine(outbox, hand.signer, relay, NodeReceipts(chain.rpc), next_base_fee, limits, partial(_stale, chain, prover))
+
+
+async def _stale(chain: Chain, prover: NodeSimulator, ahead: Sequence[Submission], head: Head) -> set[int]:
+    """Which of our transactions on their way would fail in the node's next block, each behind the ones before it; none if it does not say.
+    At a start `head` is where the book was left: long ago, or on a branch that is no more."""
+    runs = [submission for submission in ahead if not submission.is_cancel]
+    try:
+        newest = max(head, await chain.reader.head(), key=lambda known: known.number)
+        verdicts = await prover.simulate([decode(submission.raw).data for submission in runs], chain.landing(newest))
+    except (Transient, RpcError) as unproven:
+        _log.warning("not_simulated", chain=chain.settings.name, reason=str(unproven))
+        return set()
+    return {submission.id for submission, verdict in zip(runs, verdicts, strict=True) if not verdict.ok}
+
+
+def simulator(chain: Chain, hand: Hand) -> NodeSimulator:
+    """The node's word on calls of the executor."""
+
+    def decode(data: bytes) -> str | None:
+        return executor.decode_error(data) or next((name for m in chain.markets if (name := m.decode_error(data))), None)
+
+    def profit(logs: Sequence[Log]) -> int:
+        return earnings(hand.beneficiary, hand.executor, logs)[0]
+
+    return NodeSimulator(chain.rpc, hand.executor, hand.signer.address, decode, profit, overrides=hand.overrides)
+
+
+def encode(chain: ChainState, address: Address, prediction: Prediction) -> bytes:
+    """A plan as a call of the executor at that address."""
+    return calldata(prediction, chain.predictor, address)
+
+
+def earnings(beneficiary: Address, address: Address, logs: Sequence[Log]) -> tuple[int, dict[Address, int]]:
+    """The profit, and all that the beneficiary received, by the logs of a receipt."""
+    settled = executor.settled(logs, address)
+    return (settled[1] if settled else 0), executor.gains(logs, address, beneficiary)
