@@ -14,7 +14,6 @@ from typing import Any
 
 from keeper.app import ANSWER_UPDATED, Chain, chain_named, open_chain
 from keeper.arena.tactics import Tactic, most_wei, tactics
-from keeper.bidding.share import GAS_HEADROOM_PERCENT
 from keeper.book.state import Overlay
 from keeper.chain.rpc import RpcError
 from keeper.chain.wire import block_overrides, hex_bytes, log_of
@@ -32,6 +31,8 @@ from keeper.types import Address, Hash, Landing, Prediction, Write
 
 SECOND_KEY = "second.key"
 CALL_GAS = 8_000_000
+HEADROOM_PERCENT = 150
+"""Gas limit as a share of the simulated gas."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -190,7 +191,7 @@ class Rival:
         return {"from": self._hand.signer.address, "to": self._hand.executor, "gas": hex(CALL_GAS), "input": hex_bytes(data)}
 
     def _tx(self, nonce: int, tip: int, gas: int, data: bytes, landing: Landing) -> Tx1559:
-        limit = gas * GAS_HEADROOM_PERCENT // 100
+        limit = gas * HEADROOM_PERCENT // 100
         fee = 2 * landing.base_fee_wei + tip
         return Tx1559(self._chain.settings.chain_id, nonce, tip, fee, limit, self._hand.executor, 0, data)
 
