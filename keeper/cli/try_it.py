@@ -55,3 +55,20 @@ def bench(
     from keeper.commands.bench import bench as command
 
     show_rows(command(accounts, only, seed, devnet, as_json), as_json)
+
+
+@app.command(rich_help_panel="Try it")
+def arena(
+    scenario: Annotated[str, typer.Option("--scenario", metavar="NAME", help="big, fifty, cascade, gas, thin, burst or pause.")] = "big",
+    against: Annotated[
+        Any, typer.Option(parser=arguments.names, metavar="NAME,...", help="Of poller, tipper, backrunner, escalator, copy.")
+    ] = "poller,tipper,backrunner,escalator,copy",
+    alone: Annotated[bool, typer.Option("--alone", help="Also each rival without the others: none is a straw man.")] = False,
+    seed: Seed = 1,
+    as_json: Json = False,
+) -> None:
+    """Let the keeper race rivals for liquidations, before a block builder of our own on an embedded devnet; and say why it lost."""
+    from keeper.commands.arena import COLUMNS
+    from keeper.commands.arena import arena as command
+
+    show_rows(command(scenario, against, alone, seed), as_json, COLUMNS)

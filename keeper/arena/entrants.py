@@ -1,0 +1,121 @@
+"""Who takes part: an executor, keys and a config for each, and its process."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import sys
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from eth_utils.crypto import keccak
+
+from keeper.arena.rival import SECOND_KEY
+from keeper.arena.tactics import Tactic, tactics
+from keeper.devnet import Devnet
+from keeper.devnet.anvil import GUARD
+from keeper.devnet.configfile import without_auctions
+from keeper.devnet.names import DEPLOYER
+from keeper.errors import ConfigError, Halt
+from keeper.execution import executor
+from keeper.execution.signer import Signer
+from keeper.secret import Secret
+from keeper.types import Address
+
+US, COPY = "us", "copy"
+DAEMONS = (US, COPY)
+DAEMON_MS = 50
+FUNDS_WEI = 100 * 10**18
+STOP_S = 10.0
+TAIL = 400
+
+
+@dataclass(frozen=True, slots=True)
+class Entrant:
+    name: str
+    latency_ms: int
+    quick: bool
+    executor: Address
+    beneficiary: Address
+
+
+def latency_ms(name: str, seed: int) -> int:
+    """Declared. Raises ConfigError for a name that nobody has."""
+    return DAEMON_MS if name in DAEMONS else _tactic(name, seed).latency_ms
+
+
+def _tactic(name: str, seed: int) -> Tactic:
+    known = tactics(seed)
+    if name not in known:
+        raise ConfigError(f"rival must be one of {', '.join([*known, COPY])}, was {name!r}")
+    return known[name]
+
+
+def _key(name: str) -> str:
+    return keccak(text=f"keeper arena: {name}").hex()
+
+
+async def enter(net: Devnet, name: str, seed: int) -> Entrant:
+    """Deploy its executor and fund its keys."""
+    first, second = (Signer(Secret(_key(one))) for one in (name, f"{name} 2"))
+    beneficiary = Signer(Secret(_key(f"{name} 3"))).address
+    for signer in (first, second):
+        await net.request("anvil_setBalance", signer.address, hex(FUNDS_WEI))
+    data = executor.deploy_data(DEPLOYER, beneficiary, [first.address, second.address])
+    receipt = await net.transact(DEPLOYER, None, data)
+    quick = name not in DAEMONS and _tactic(name, seed).quick
+    return Entrant(name, latency_ms(name, seed), quick, Address(receipt["contractAddress"].lower()), beneficiary)
+
+
+def write_config(net: Devnet, entrant: Entrant, port: int, folder: Path) -> Path:
+    """The devnet's own, with this one's node, executor and keys."""
+    folder.mkdir(parents=True)
+    for file, which in (("operator.key", entrant.name), (SECOND_KEY, f"{entrant.name} 2")):
+        with os.fdopen(os.open(folder / file, os.O_WRONLY | os.O_CREAT, 0o600), "w") as out:
+            out.write(_key(which) + "\n")
+    text = without_auctions(net.config.read_text()).replace('mode = "dry-run"', 'mode = "live"')
+    text = text.replace(f'"{net.rpc}"', f'"http://127.0.0.1:{port}/{entrant.name}"').replace(
+        f'"{net.ws}"', f'"ws://127.0.0.1:{port}/{entrant.name}"'
+    )
+    text = text.replace("[chains.executor]\n", f'[chains.executor]\naddress = "{entrant.executor}"\n')
+    path = folder / "keeper.toml"
+    path.write_text(text)
+    return path
+
+
+@contextlib.asynccontextmanager
+async def running(entrant: Entrant, config: Path, seed: int) -> AsyncIterator[asyncio.subprocess.Process]:
+    """Its process, gone with the context."""
+    words = ["keeper.arena.us", str(config)] if entrant.name in DAEMONS else ["keeper.arena.rival", str(config), entrant.name, str(seed)]
+    with (config.parent / "log").open("wb") as log:
+        process = await asyncio.create_subprocess_exec(
+            *(sys.executable, "-I", "-S", str(GUARD), str(os.getpid()), sys.executable, "-m", *words),
+            stdin=asyncio.subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
+            start_new_session=True,
+        )
+        try:
+            yield process
+        finally:
+            await _stop(process)
+
+
+async def watched(entrant: Entrant, process: asyncio.subprocess.Process, config: Path) -> None:
+    """Returns never; raises Halt when it ends on its own."""
+    status = await process.wait()
+    tail = (config.parent / "log").read_text(errors="replace")[-TAIL:].strip()
+    raise Halt(f"arena: {entrant.name} ended with status {status}: {tail}")
+
+
+async def _stop(process: asyncio.subprocess.Process) -> None:
+    if process.returncode is None:
+        with contextlib.suppress(ProcessLookupError):
+            process.terminate()
+    try:
+        await asyncio.wait_for(process.wait(), STOP_S)
+    except TimeoutError:
+        process.kill()
+        await process.wait()
