@@ -6,14 +6,14 @@ import asyncio
 import contextlib
 import os
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from eth_utils.crypto import keccak
 
 from keeper.arena.rival import SECOND_KEY
-from keeper.arena.tactics import Tactic, tactics
+from keeper.arena.tactics import RIVALS, Tactic, tactics
 from keeper.devnet import Devnet
 from keeper.devnet.anvil import GUARD
 from keeper.devnet.configfile import without_auctions
@@ -26,6 +26,7 @@ from keeper.types import Address
 
 US, COPY = "us", "copy"
 DAEMONS = (US, COPY)
+KNOWN = (*RIVALS, COPY)
 DAEMON_MS = 50
 FUNDS_WEI = 100 * 10**18
 STOP_S = 10.0
@@ -42,15 +43,20 @@ class Entrant:
 
 
 def latency_ms(name: str, seed: int) -> int:
-    """Declared. Raises ConfigError for a name that nobody has."""
+    """Declared."""
     return DAEMON_MS if name in DAEMONS else _tactic(name, seed).latency_ms
 
 
+def rivals(names: Sequence[str]) -> tuple[str, ...]:
+    """Each once. Raises ConfigError for one that is none of ours."""
+    for name in names:
+        if name not in KNOWN:
+            raise ConfigError(f"--against must name some of {', '.join(KNOWN)}, was {name!r}")
+    return tuple(dict.fromkeys(names))
+
+
 def _tactic(name: str, seed: int) -> Tactic:
-    known = tactics(seed)
-    if name not in known:
-        raise ConfigError(f"rival must be one of {', '.join([*known, COPY])}, was {name!r}")
-    return known[name]
+    return tactics(seed)[name]
 
 
 def _key(name: str) -> str:

@@ -39,9 +39,9 @@ def participant(scores: Scores, who: str, latency_ms: int, capturable_wei: int, 
 
 def report(scenario: str, seed: int, scores: Scores, us: str, latencies: Mapping[str, int], capturable_wei: int) -> Iterator[Row]:
     """The rows of a match; the last one has the figures that count."""
-    for text in EMULATED:
-        yield {"row": "emulated", "text": text}
     for who, latency_ms in latencies.items():
         yield participant(scores, who, latency_ms, capturable_wei)
     yield from losses(scores, us)
-    yield {"row": "result", "who": us, "scenario": scenario, "seed": seed, **summary(scores, us, capturable_wei)}
+    figures = summary(scores, us, capturable_wei)
+    told = {"net_wei": figures["net_profit"], "paid_wei": figures["bids_wei"], "emulated": list(EMULATED)}
+    yield {"row": "result", "who": us, "scenario": scenario, "seed": seed, **figures, **told}

@@ -38,7 +38,8 @@ class Beside:
         self.book = Book([MARKET, self.anyones])
         fill(population)(self.book.tables)
         self.book.start(head(0), (), followed(unfollowed(self.book.sources, self.book.tables)))
-        looked_at(self.book, self.anyones)
+        for _ in ("who speaks for a feed", "what it says"):
+            looked_at(self.book, self.anyones)
         for first in range(0, hostile, OPENED_AT_ONCE):
             self.meet(first, min(OPENED_AT_ONCE, hostile - first))
         self.watch = Watch([MARKET, self.anyones], asset(0), TIP_WEI)

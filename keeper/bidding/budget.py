@@ -1,4 +1,4 @@
-"""How much may still be offered: by transaction, by block and by day. Pure.
+"""How much may still be offered beyond the least bid: by transaction, by block and by day. Pure.
 
 A bid counts from when it is made until it is known to have come to nothing: what is in doubt counts as spent.
 """
@@ -9,7 +9,6 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from keeper.errors import Skip
 from keeper.types import Landing, Outcome, Plan, Verdict
 
 DAY_S = 86_400
@@ -19,7 +18,7 @@ NOTHING_PAID = frozenset({Verdict.SKIPPED, Verdict.DRY, Verdict.LOST, Verdict.DR
 
 @dataclass(frozen=True, slots=True)
 class Purse:
-    """The most that may be offered, in wei, beyond the base fee; a day is the last 24 hours."""
+    """The most that may be offered beyond the least bid, in wei; a day is the last 24 hours."""
 
     per_transaction_wei: int
     per_block_wei: int
@@ -41,8 +40,8 @@ class Budget:
         self._purse = purse
         self._offers = [_Offer(-1, made_s, None, wei) for made_s, wei in spent]
 
-    def left_wei(self, plan: Plan, landing: Landing, least_wei: int) -> int:
-        """For this plan. Raises Skip("bid_cap") when that is less than `least_wei`."""
+    def left_wei(self, plan: Plan, landing: Landing) -> int:
+        """For this plan."""
         others = self._others(plan, landing)
         in_block = sum(offer.wei for offer in others if offer.block == landing.number)
         left = min(
@@ -50,9 +49,7 @@ class Budget:
             self._purse.per_block_wei - in_block,
             self._purse.per_day_wei - sum(offer.wei for offer in others),
         )
-        if left < least_wei:
-            raise Skip("bid_cap", f"the least bid is {least_wei} wei, of what may be offered {max(left, 0)} wei are left")
-        return left
+        return max(left, 0)
 
     def commit(self, plan: Plan, landing: Landing, wei: int) -> None:
         """One that was made for the same block already is taken back."""

@@ -53,13 +53,11 @@ class Capped:
     budget: Budget
 
     def bid(self, prediction: Prediction, gas_used: int, landing: Landing) -> Bid:
-        """Raises what the policy raises, Skip("unprofitable"), Skip("fee_cap"), and Skip("bid_cap") when the block or the day has no money
-        left for the least bid."""
+        """The least bid when the block or the day has no money left. Raises what the policy raises, Skip("unprofitable"), Skip("fee_cap")."""
         wanted = self.policy.bid(prediction, gas_used, landing)
-        least_wei = self.caps.min_priority_fee_wei * gas_used
-        left_wei = self.budget.left_wei(prediction.plan, landing, least_wei)
-        most_wei = min(left_wei, least_wei + spare_wei(self.caps, prediction, gas_used, landing))
-        tip_wei = max(min(wanted.priority_fee_wei, most_wei // gas_used), self.caps.min_priority_fee_wei)
+        least = self.caps.min_priority_fee_wei
+        most_wei = min(self.budget.left_wei(prediction.plan, landing), spare_wei(self.caps, prediction, gas_used, landing))
+        tip_wei = max(min(wanted.priority_fee_wei, least + most_wei // gas_used), least)
         made = with_tip(self.caps, prediction, gas_used, landing, tip_wei)
-        self.budget.commit(prediction.plan, landing, made.priority_fee_wei * gas_used)
+        self.budget.commit(prediction.plan, landing, max(made.priority_fee_wei - least, 0) * gas_used)
         return made

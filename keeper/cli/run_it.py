@@ -72,9 +72,11 @@ def deploy(
 ) -> None:
     """Deploy the executor contract, or an account that obeys it. Roles not given here are taken from the config."""
     settings = settings_of(config)
-    from keeper.commands import deploy as command
-
     if account:
-        show_rows(command.deploy_account(settings, market, owner, beneficiary, operator, again, show, in_lines=not as_json), as_json)
+        from keeper.commands.deploy import deploy_account
+
+        show_rows(deploy_account(settings, market, owner, beneficiary, operator, again, show, in_lines=not as_json), as_json)
     else:
-        show_rows(command.deploy(settings, owner, beneficiary, operator, again), as_json)
+        from keeper.commands.deploy import deploy as command
+
+        show_rows(command(settings, owner, beneficiary, operator, again), as_json)

@@ -6,7 +6,7 @@ import sys
 from collections.abc import AsyncIterator, Sequence
 from typing import Any
 
-from keeper.arena.entrants import US, latency_ms
+from keeper.arena.entrants import US, latency_ms, rivals
 from keeper.arena.match import match
 from keeper.arena.report import participant, report
 from keeper.arena.scenarios import scenario
@@ -36,11 +36,12 @@ async def arena(name: str, against: Sequence[str], alone: bool, seed: int) -> As
     """One row a participant and a loss; the last has the figures. Raises ConfigError for a name that is none, Halt when one fails."""
     setup("error")
     chosen = scenario(name)
-    latencies = {who: latency_ms(who, seed) for who in (US, *against)}
+    others = rivals(against)
+    latencies = {who: latency_ms(who, seed) for who in (US, *others)}
     async with Devnet.start(DevnetOptions(accounts=chosen.accounts, seed=seed), _say) as net:
         reference = await match(net, chosen, seed, [PLANNER], _say)
         capturable_wei = reference.captured_wei(PLANNER)
-        for who in against if alone else ():
+        for who in others if alone else ():
             scores = await match(net, chosen, seed, [who], _say)
             yield participant(scores, who, latencies[who], capturable_wei, alone=True)
         scores = await match(net, chosen, seed, list(latencies), _say)

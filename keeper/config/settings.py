@@ -126,7 +126,7 @@ class BiddingSettings(Table):
     min_profit_wei: Wei = 0
     """Least profit after gas."""
     max_bid_wei: Wei = 2 * 10**18
-    """A transaction's priority fee in all."""
+    """A transaction's priority fee in all, beyond the least; the same for a block's and a day's."""
     max_bid_per_block_wei: Wei = 10 * 10**18
     max_bid_per_day_wei: Wei = 50 * 10**18
     """In the last 24 hours, without bids that are known to have lost."""

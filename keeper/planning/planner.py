@@ -23,8 +23,8 @@ CALLS_PER_ACCOUNT = 4
 REPLAN_BELOW = 0.99
 """A plan made on the block's first state is kept if on the actual state it still nets this share."""
 
-MAKES_WAY = 0.97
-"""A call that nets less than this share of what another's may net lets that one go first."""
+MAKES_WAY = 0.03
+"""A call that nets less than what another's may net, by more than this share of that, lets the other go first."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,7 +170,7 @@ class _Block:
             turn = heappop(self._turns)[-1]
             try:
                 turn = self._now(turn)
-                if self._turns and self._net_wei(turn.made) < MAKES_WAY * -self._turns[0][0]:
+                if self._makes_way(turn):
                     self._push(turn)
                     continue
                 self._require(turn)
@@ -201,6 +201,13 @@ class _Block:
             return turn
         made = (self._again(turn.first) if turn.calls == 0 else None) or self._anew(turn.candidate, turn.first)
         return replace(turn, made=made, version=self._state.version)
+
+    def _makes_way(self, turn: _Turn) -> bool:
+        """Never for one that the heap has put first on this very state, be what it nets above nothing or below: then all would wait."""
+        if not self._turns:
+            return False
+        next_wei = -self._turns[0][0]
+        return self._net_wei(turn.made) < next_wei - MAKES_WAY * abs(next_wei)
 
     def _require(self, turn: _Turn) -> None:
         """Raises Skip for what is better left, or left for later."""

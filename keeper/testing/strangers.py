@@ -20,6 +20,8 @@ TOKENS = Address("0x" + "a1" * 20), Address("0x" + "a2" * 20)
 FEEDS = Address("0x" + "f1" * 20), Address("0x" + "f2" * 20)
 ORACLES, OWNERS, IRM = 0x0FAC1E << 128, 0xBAD << 128, 0x1B
 LLTV_WAD = 86 * 10**16
+ANSWER = (8).to_bytes(32)
+"""Of a feed, to whatever it is asked."""
 
 SECURED = topic("SupplyCollateral(bytes32,address,address,uint256)")
 BORROWED = topic("Borrow(bytes32,address,address,address,uint256,uint256)")
@@ -45,8 +47,9 @@ def used(number: int, head: Head, owner: int = 0) -> Iterator[Log]:
 
 
 def looked_at(book: Book, market: MorphoBlueMarket) -> None:
-    """What no event tells, at the head: every oracle that is asked is a fake, and gives no answer."""
-    book.amend(market.absorb([None] * len(market.reads(book.tables)), book.tables))
+    """What no event tells, at the head: the known feeds say something, and every oracle that is asked is a fake, and gives no answer."""
+    replies = [ANSWER if read.target in FEEDS else None for read in market.reads(book.tables)]
+    book.amend(market.absorb(replies, book.tables))
 
 
 def _log(topic0: str, number: int, head: Head, topics: tuple[str, ...], words: tuple[int, ...]) -> Log:

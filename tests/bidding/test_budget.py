@@ -9,7 +9,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from keeper.bidding.budget import DAY_S, Budget, Purse
-from keeper.errors import Skip
 from keeper.types import Address, Landing, Outcome, Plan, Verdict
 from tests.bidding.test_share import worth
 
@@ -29,7 +28,7 @@ def ended(account: str, block: int, verdict: Verdict) -> Outcome:
 
 
 def left(budget: Budget, block: int, at_s: int | None = None) -> int:
-    return budget.left_wei(plan("new"), landing(block, at_s), 0)
+    return budget.left_wei(plan("new"), landing(block, at_s))
 
 
 def test_a_transaction_a_block_and_a_day_have_their_own_caps() -> None:
@@ -43,12 +42,12 @@ def test_a_transaction_a_block_and_a_day_have_their_own_caps() -> None:
     assert left(budget, 1 + DAY_S // 12) == 60
 
 
-def test_what_leaves_less_than_the_least_bid_is_skipped() -> None:
+def test_what_is_spent_leaves_nothing() -> None:
     budget = Budget(PURSE)
     budget.commit(plan("a"), landing(1), 95)
-    with pytest.raises(Skip, match="bid_cap"):
-        budget.left_wei(plan("b"), landing(1), 6)
-    assert budget.left_wei(plan("b"), landing(1), 5) == 5
+    assert left(budget, 1) == 5
+    budget.commit(plan("b"), landing(1), 6)
+    assert left(budget, 1) == 0
 
 
 def test_the_same_plan_in_the_same_block_is_counted_once() -> None:
@@ -83,17 +82,14 @@ def test_a_days_offers_survive_a_restart() -> None:
     budget.commit(plan("a"), landing(1), 60)
     budget.commit(plan("b"), landing(1), 30)
     assert left(Budget(PURSE, budget.spent), 2) == left(budget, 2) == 60
-    assert Budget(PURSE, budget.spent).left_wei(plan("c"), landing(2), 0) == min(60, 150 - 90)
+    assert Budget(PURSE, budget.spent).left_wei(plan("c"), landing(2)) == min(60, 150 - 90)
 
 
 @given(st.lists(st.tuples(st.integers(1, 3), st.integers(0, 9), st.integers(1, 80)), max_size=60))
 def test_no_series_of_bids_exceeds_a_cap(wanted: list[tuple[int, int, int]]) -> None:
     budget, offered = Budget(PURSE), dict[tuple[int, str], int]()
     for block, account, wei in sorted(wanted):
-        try:
-            most = budget.left_wei(plan(str(account)), landing(block), 1)
-        except Skip:
-            continue
+        most = budget.left_wei(plan(str(account)), landing(block))
         offered[block, str(account)] = min(wei, most)
         budget.commit(plan(str(account)), landing(block), min(wei, most))
     assert all(wei <= PURSE.per_transaction_wei for wei in offered.values())

@@ -183,15 +183,13 @@ def test_the_policys_bid_leaves_the_least_profit_and_stays_below_every_cap(
     caps = Caps(GWEI // 10, 300 * GWEI, 500 * GWEI, least_profit)
     made = bid_of(policy(knowing(seen, Channel.TIP), caps, Purse(purse, purse, purse)), worth(value), base)
     if made is None:
-        assert (
-            value <= GAS * (base + caps.min_priority_fee_wei) + least_profit or purse < GAS * caps.min_priority_fee_wei or base > 199 * GWEI
-        )
+        assert value <= GAS * (base + caps.min_priority_fee_wei) + least_profit or base > 199 * GWEI
         return
     assert value - GAS * (base + made.priority_fee_wei) >= least_profit
     assert value - GAS * made.max_fee_wei >= least_profit
     assert caps.min_priority_fee_wei <= made.priority_fee_wei <= caps.max_priority_fee_wei
     assert base + made.priority_fee_wei <= made.max_fee_wei <= caps.max_fee_wei
-    assert made.priority_fee_wei * GAS <= purse
+    assert (made.priority_fee_wei - caps.min_priority_fee_wei) * GAS <= purse
 
 
 def test_what_nobody_else_can_have_gets_the_least() -> None:

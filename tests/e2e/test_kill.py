@@ -137,15 +137,15 @@ async def aftermath(story: Story) -> None:
 
 
 async def liquidations(here: World) -> Counter[Account]:
-    """How often the executor liquidated whom, by the markets' own events."""
-    found: Counter[Account] = Counter()
+    """In how many transactions the executor liquidated whom, by the markets' own events."""
+    found: set[tuple[Account, str]] = set()
     for market in MARKETS:
         pool = here.net.contract(f"{market}.pool")
         wanted = {"address": here.net.addresses[f"{market}.pool"], "topics": [pool.topic("LiquidationCall")], "fromBlock": "0x0"}
         for log in await here.net.request("eth_getLogs", wanted):
             if pool.decode_log("LiquidationCall", bytes.fromhex(log["data"][2:]))[2].lower() == here.executor:
-                found[market, Address("0x" + log["topics"][3][-40:])] += 1
-    return found
+                found.add(((market, Address("0x" + log["topics"][3][-40:])), log["transactionHash"]))
+    return Counter(account for account, _ in found)
 
 
 async def assert_nothing_twice(here: World) -> None:
