@@ -48,6 +48,7 @@ def test_make_knows_the_target(command: str) -> None:
     assert subprocess.run([*command.split(), "-n"], cwd=ROOT, capture_output=True, check=False).returncode == 0
 
 
+@pytest.mark.timeout(300)
 async def test_the_commands_for_a_devnet_run_in_the_readmes_order(net: Devnet, tmp_path: Path) -> None:
     """`keeper run --blocks` needs blocks to come."""
     env = {"KEEPER_CONFIG": str(net.config), "ACCOUNT": net.borrowers[0], "KEEPER_DATA_DIR": str(tmp_path / "data")}

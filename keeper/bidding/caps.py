@@ -53,7 +53,8 @@ class Capped:
     budget: Budget
 
     def bid(self, prediction: Prediction, gas_used: int, landing: Landing) -> Bid:
-        """The least bid when the block or the day has no money left. Raises what the policy raises, Skip("unprofitable"), Skip("fee_cap")."""
+        """The least bid when the block or the day has no money left. Raises what the policy raises, Skip("unprofitable") and
+        Skip("fee_cap")."""
         wanted = self.policy.bid(prediction, gas_used, landing)
         least = self.caps.min_priority_fee_wei
         most_wei = min(self.budget.left_wei(prediction.plan, landing), spare_wei(self.caps, prediction, gas_used, landing))
