@@ -31,6 +31,7 @@ from keeper.chain.ws import WsHeads
 from keeper.config import Settings
 from keeper.config.settings import ChainSettings, MarketSettings, VenueSettings
 from keeper.errors import ConfigError, Transient
+from keeper.execution.haltfile import HaltFile
 from keeper.inventory.inventory import Inventory
 from keeper.ledger.onlooker import recall
 from keeper.options import OptionError, Options
@@ -289,6 +290,10 @@ def book_path(settings: Settings, chain: ChainSettings) -> Path:
 
 def ledger_path(settings: Settings, chain: ChainSettings) -> Path:
     return settings.data_dir / chain.name / "ledger.sqlite"
+
+
+def halt_file(settings: Settings, chain: ChainSettings) -> HaltFile:
+    return HaltFile(settings.data_dir / chain.name)
 
 
 def rivals_path(settings: Settings, chain: ChainSettings) -> Path:

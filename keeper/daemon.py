@@ -17,7 +17,7 @@ from pathlib import Path
 from prometheus_client import CollectorRegistry, start_http_server
 
 from keeper import acting
-from keeper.app import Chain, ChainState, ledger_path, meet, open_chain, open_state, races_path, unpriced
+from keeper.app import Chain, ChainState, halt_file, ledger_path, meet, open_chain, open_state, races_path, unpriced
 from keeper.bidding.caps import Capped
 from keeper.book.audit import Auditor
 from keeper.book.indexer import Progress
@@ -30,6 +30,7 @@ from keeper.execution.bids import advised
 from keeper.execution.counsel import Counsel, counsel
 from keeper.execution.desk import Desk, DeskLimits
 from keeper.execution.engine import TxEngine
+from keeper.execution.fuse import Fuse
 from keeper.execution.hand import Hand, open_accounts, open_hand, require_funds
 from keeper.foresight import Foresight
 from keeper.ledger.bookmaker import Learned
@@ -47,8 +48,9 @@ from keeper.ports import BidPolicy
 from keeper.recording.record import EXECUTOR, Player, Recorder, TapedModel, TapedPolicy, TapedReader, TapedStore, TapedWarmth, recorded
 from keeper.recording.replay import Replayed, run_again
 from keeper.recording.tape import read_tape
+from keeper.risk.sanity import halting
 from keeper.storage.database import Database
-from keeper.terms import bid_policy, caps, purse
+from keeper.terms import bid_policy, breakers, caps, purse
 from keeper.types import Head, Outcome
 
 RESTART_FIRST_S, RESTART_MOST_S = 0.5, 10.0
@@ -143,8 +145,10 @@ async def open_pipeline(
         engine = acting.engine(chain, database, hand, live, prover)
         learned = await Learned.recall(races_path(settings, named), purse(named.bidding))
         sink = _Sink(Ledger(database), Reporter(named.name, _log, metrics), listeners, named.name, learned.budget.heard)
-        desk = _desk(chain, engine, database, hand, listeners)
+        fuse = Fuse(halt_file(settings, named), breakers(named.breakers), Ledger(database), sink.reporter.halted)
+        desk = _desk(chain, engine, database, hand, listeners, fuse)
         await sink.record(await desk.take(await engine.recover(chain.head), chain.head))
+        await fuse.judge(chain.head)
         foresight = await Foresight.open(chain, settings.data_dir / named.name / "volatility.json")
         alerts = PriceAlerts(named.name, _log, metrics)
         judge = await stack.enter_async_context(counsel(named.auctions, settings.path.parent, chain.rivals))
@@ -152,7 +156,7 @@ async def open_pipeline(
         foresee = partial(_foresee, chain, looking, foresight, listeners)
         inner = bid_policy(named.bidding, learned.odds)
         bidder = await stack.enter_async_context(advised(named.bidding, settings.path.parent, inner))
-        report, bids = _Report(settings, chain, sink, alerts, listeners), Capped(bidder, caps(named.bidding), learned.budget)
+        report, bids = _Report(settings, chain, sink, alerts, listeners, fuse), Capped(bidder, caps(named.bidding), learned.budget)
         parts = replace(_parts(chain, hand, prover, desk, sink, report, foresee, judge, bids), advise=bidder.advise)
         chain.patience.model = TapedModel(recorder, judge) if recorder else judge
         chain.planner.warmth = TapedWarmth(recorder, chain.prewarmer) if recorder else chain.prewarmer
@@ -162,11 +166,11 @@ async def open_pipeline(
         yield pipeline
 
 
-def _desk(chain: Chain, engine: TxEngine, database: Database, hand: Hand, listeners: Listeners) -> Desk:
+def _desk(chain: Chain, engine: TxEngine, database: Database, hand: Hand, listeners: Listeners, fuse: Fuse) -> Desk:
     settler = Settler(chain.book, chain.bookkeeper, chain.predictor, partial(acting.earnings, hand.beneficiary))
     limits = DeskLimits(chain.settings.limits.max_in_flight, chain.settings.limits.max_gas_per_block)
     tell = partial(_tell, listeners, chain.settings.name)
-    return Desk(engine, settler, Ledger(database), hand.executor, limits, lambda: chain.head, chain.reader.header, tell)
+    return Desk(engine, settler, Ledger(database), hand.executor, limits, lambda: chain.head, chain.reader.header, tell, fuse)
 
 
 def _parts(
@@ -274,8 +278,8 @@ class _Sink:
 class _Report:
     """Each block: the log line, the heartbeat, the listeners. The first one with a look at what only a book in step can tell."""
 
-    def __init__(self, settings: Settings, chain: ChainState, sink: _Sink, alerts: PriceAlerts, listeners: Listeners) -> None:
-        self._settings, self._chain, self._sink, self._alerts, self._listeners = settings, chain, sink, alerts, listeners
+    def __init__(self, settings: Settings, chain: ChainState, sink: _Sink, alerts: PriceAlerts, listeners: Listeners, fuse: Fuse) -> None:
+        self._settings, self._chain, self._sink, self._alerts, self._listeners, self._fuse = settings, chain, sink, alerts, listeners, fuse
         self._looked = False
         self._left_out = LeftOut(chain.settings.name, _log)
 
@@ -287,7 +291,9 @@ class _Report:
         self._sink.reporter.block(report)
         prices = self._chain.prices()
         for market in self._chain.markets:
-            self._alerts.tell(market.name, prices.of(market))
+            self._alerts.tell(market.name, verdicts := prices.of(market))
+            if fatal := halting(verdicts):
+                self._fuse.blow(fatal)
         health.touch(self._settings.data_dir)
         for listener in self._listeners.block:
             listener(self._chain.settings.name, report)

@@ -13,8 +13,9 @@ from keeper.bidding.odds import Odds
 from keeper.bidding.policies import Terms
 from keeper.config.guard import GuardSettings
 from keeper.config.inventory import InventorySettings
-from keeper.config.settings import BiddingSettings, ChainSettings
+from keeper.config.settings import BiddingSettings, BreakerSettings, ChainSettings
 from keeper.errors import ConfigError
+from keeper.execution.breakers import Breakers
 from keeper.inventory.inventory import House, HouseMarket
 from keeper.inventory.limits import Limits
 from keeper.inventory.policy import Mode
@@ -45,6 +46,10 @@ def bid_policy(bidding: BiddingSettings, odds: Odds) -> BidPolicy:
 
 def caps(bidding: BiddingSettings) -> Caps:
     return Caps(**bidding.model_dump(include={field.name for field in fields(Caps)}))
+
+
+def breakers(settings: BreakerSettings) -> Breakers:
+    return Breakers(**settings.model_dump())
 
 
 def house(item: InventorySettings, market: Market, chain: ChainSettings) -> House:

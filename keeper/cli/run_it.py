@@ -41,6 +41,30 @@ def run(
     show_rows(command(settings, live=live, blocks=blocks, record=record), as_json)
 
 
+Chain = Annotated[str | None, typer.Option("--chain", metavar="NAME", help="Only this chain.")]
+
+
+@app.command(rich_help_panel="Run it")
+def halt(
+    why: Annotated[str, typer.Argument(metavar="[WHY]", help="For whoever finds it.")] = "",
+    config: Config = Default,
+    chain: Chain = None,
+    as_json: Json = False,
+) -> None:
+    """The kill switch: nothing more is sent, what is on its way is cancelled. Works on a running keeper, and outlives it."""
+    from keeper.commands.halt import halt as command
+
+    show_rows(command(settings_of(config), chain, why), as_json)
+
+
+@app.command(rich_help_panel="Run it")
+def resume(config: Config = Default, chain: Chain = None, as_json: Json = False) -> None:
+    """Send again, after the kill switch or a breaker stopped it."""
+    from keeper.commands.halt import resume as command
+
+    show_rows(command(settings_of(config), chain), as_json)
+
+
 @app.command(rich_help_panel="Run it")
 def replay(
     recording: Annotated[Path, typer.Argument(metavar="FILE", help="Made by `keeper run --record`.")],

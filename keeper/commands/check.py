@@ -10,7 +10,7 @@ from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import Any
 
-from keeper.app import Chain, book_path, ledger_path, open_chain, unpriced
+from keeper.app import Chain, book_path, halt_file, ledger_path, open_chain, unpriced
 from keeper.book.store import BOOK_FILE
 from keeper.chain.capabilities import Capabilities, probe
 from keeper.chain.rpc import Rpc
@@ -54,6 +54,8 @@ async def _rows(settings: Settings) -> AsyncIterator[Row]:
 async def _chain(settings: Settings, chain: ChainSettings, rpc: Rpc) -> AsyncIterator[Row]:
     data = await asyncio.to_thread(_data, settings, chain)
     yield data
+    why = halt_file(settings, chain).why()
+    yield _row("sending", not why, f"halted: {why}" if why else "not halted", "see to that, then `keeper resume`")
     for row in _models(settings, chain):
         yield row
     ws_url = chain.ws_url.reveal() if chain.ws_url else None

@@ -48,7 +48,7 @@ def _held(prices: Prices, market: Market, native: Address) -> bool:
 
 
 def _is_held(verdict: PriceVerdict) -> bool:
-    return verdict.ruling is Ruling.HOLD
+    return verdict.ruling.severity >= Ruling.HOLD.severity
 
 
 def _row(verdict: PriceVerdict) -> Row:

@@ -5,9 +5,11 @@ from __future__ import annotations
 import asyncio
 import signal
 from collections.abc import Callable, Coroutine
+from functools import partial
 from pathlib import Path
 from typing import Any
 
+from keeper.app import halt_file
 from keeper.commands.progress import backfill_progress
 from keeper.config import Settings
 from keeper.daemon import Listeners, one_chain
@@ -17,10 +19,12 @@ from keeper.recording.tape import Tape
 
 
 async def run(settings: Settings, live: bool = False, blocks: int | None = None, record: Path | None = None) -> None:
-    """Ends at SIGTERM or SIGINT, or after `blocks` blocks of each chain. `record`: a file for `keeper replay`."""
+    """Ends at SIGTERM or SIGINT, or after `blocks` blocks of each chain; SIGUSR1 throws the kill file. `record`: a file for
+    `keeper replay`."""
     if record:
         one_chain(settings)
     tape = Tape(record) if record else None
+    asyncio.get_running_loop().add_signal_handler(signal.SIGUSR1, partial(_throw, settings))
     try:
         with backfill_progress() as progress:
             recorder = Recorder(tape) if tape else None
@@ -28,6 +32,11 @@ async def run(settings: Settings, live: bool = False, blocks: int | None = None,
     finally:
         if tape:
             tape.close()
+
+
+def _throw(settings: Settings) -> None:
+    for chain in settings.chains:
+        halt_file(settings, chain).halt("signal SIGUSR1")
 
 
 async def until_stopped(work: Coroutine[Any, Any, None], ready: Callable[[], None] = lambda: None) -> None:

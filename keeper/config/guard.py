@@ -9,7 +9,7 @@ from pydantic import field_validator
 from keeper.config.base import Table, refuse_twins
 from keeper.config.fields import Addresses, AddressText, Count, Flag, Whole, Window, one_of
 
-Ruling = Annotated[Literal["trade", "alert", "hold"], one_of("trade", "alert", "hold")]
+Ruling = Annotated[Literal["trade", "alert", "hold", "halt"], one_of("trade", "alert", "hold", "halt")]
 
 
 class GuardTokenSettings(Table):
@@ -31,7 +31,7 @@ class GuardTokenSettings(Table):
 
 
 class GuardSettings(Table):
-    """When a price is doubted, and what is done about it: trade, alert or hold."""
+    """When a price is doubted, and what is done about it: trade, alert, hold, or halt everything."""
 
     stale: Ruling = "alert"
     """The aggregator has been silent for longer than `heartbeat_s`."""

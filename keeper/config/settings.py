@@ -158,6 +158,16 @@ class LimitSettings(Table):
     """A transaction still pending after so many blocks is replaced."""
 
 
+class BreakerSettings(Table):
+    """What stops all sending until `keeper resume`; 0: never."""
+
+    reverts_in_a_row: Whole = 5
+    """Transactions that reverted for no reason anybody can explain. Being late is none."""
+    loss_per_hour_wei: Wei = 10**18
+    gas_per_day_wei: Wei = 60 * 10**18
+    """For all transactions, tips included."""
+
+
 class AuctionSettings(Table):
     """When to take lots whose price falls with the clock."""
 
@@ -205,6 +215,7 @@ class ChainSettings(Table):
     signer: SignerSettings | None = None
     bidding: BiddingSettings = BiddingSettings()
     limits: LimitSettings = LimitSettings()
+    breakers: BreakerSettings = BreakerSettings()
     auctions: AuctionSettings = AuctionSettings()
     inventory: tuple[InventorySettings, ...] = ()
     guard: GuardSettings = GuardSettings()

@@ -7,13 +7,14 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import orjson
 
 from keeper.execution.calls import floor_of
 from keeper.execution.engine import TxEngine
+from keeper.execution.fuse import Fuse
 from keeper.execution.signer import decode
 from keeper.execution.states import State
 from keeper.execution.submission import Intent, Receipt, Resolved, Submission
@@ -48,8 +49,9 @@ class Desk:
         head: Callable[[], Head],
         head_of: HeadOf,
         tell: Callable[[Sequence[Settled]], None],
+        fuse: Fuse,
     ) -> None:
-        self._engine, self._settler, self._ledger = engine, settler, ledger
+        self._engine, self._settler, self._ledger, self._fuse = engine, settler, ledger, fuse
         self._executor, self._limits, self._head, self._head_of, self._tell = executor, limits, head, head_of, tell
 
     def busy(self, market: str, account: Address) -> bool:
@@ -61,7 +63,9 @@ class Desk:
     # --- out
 
     async def submit(self, jobs: Sequence[Job], landing: Landing) -> list[Outcome]:
-        """One outcome per job. What does not fit under the limits is left for the next block."""
+        """One outcome per job. What does not fit under the limits is left for the next block; while halted all is."""
+        if why := self._fuse.why():
+            return [replace(_outcome(job, landing, Verdict.SKIPPED, "halted"), detail=why) for job in jobs]
         room = self._limits.max_in_flight - self._engine.pending()
         gas_left = self._limits.max_gas_per_block
         intents: list[Intent] = []
@@ -102,6 +106,8 @@ class Desk:
     async def settle(self, update: ChainUpdate) -> list[Outcome]:
         """What the newest block decided about our transactions, written to the ledger."""
         head = self._head()
+        if self._fuse.why():
+            self._engine.give_up()
         return await self.take(await self._engine.on_head(head, [undone.hash for undone in update.undo]), head)
 
     async def take(self, news: Sequence[Resolved], head: Head) -> list[Outcome]:
@@ -114,6 +120,8 @@ class Desk:
         await self._ledger.reverse([submission.tx for submission in taken_back], head)
         rows = [*(row_of(result) for result, _ in settled), *(_filler_row(item, head) for item in fillers)]
         await self._ledger.append(rows, [entry for result, _ in settled for entry in entries_of(result)])
+        if rows or taken_back:
+            await self._fuse.judge(head)
         await self._engine.acknowledge([item for item in news if item.submission.id not in later])
         self._tell([result for result, _ in settled])
         ended = [item.submission for item in news if item.state in {State.DROPPED, State.REPLACED, State.CANCELLED}]

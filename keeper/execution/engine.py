@@ -130,6 +130,10 @@ class TxEngine:
             _log.warning("receipts_postponed", block=head.number, reason=str(away))
             return []
 
+    def give_up(self) -> None:
+        """From the next head on: cancel what has not landed."""
+        self._refused.update(top.id for top in self._waiting(at_start=True) if not top.is_cancel)
+
     async def acknowledge(self, news: Iterable[Resolved]) -> None:
         """This news has been written down: do not deliver it again, not even after a restart. Raises Halt."""
         await uncancelled(self._acknowledge(list(news)))

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, Self
 
 import orjson
-from sqlalchemy import Integer, Select, bindparam, delete, insert, literal_column, select
+from sqlalchemy import Integer, Select, bindparam, delete, func, insert, literal_column, select
 from sqlalchemy.dialects.sqlite import insert as upsert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -152,10 +152,14 @@ class Ledger:
         rows = await self._rows(_STANDING.where(LEDGER.c.result == str(Verdict.WON), *same).order_by(LEDGER.c.id).limit(1))
         return _ledger_row(rows[0]) if rows else None
 
-    async def rows(self, limit: int | None = None) -> list[LedgerRow]:
-        """What stands, newest first."""
+    async def rows(self, limit: int | None = None, after: int = 0, since_s: int = 0) -> list[LedgerRow]:
+        """What stands, newest first. `after`: only rows beyond that number; `since_s`: of blocks from then on."""
+        wanted = _STANDING.where(LEDGER.c.id > after, LEDGER.c.timestamp_s >= since_s)
+        return [_ledger_row(row) for row in await self._rows(wanted.order_by(LEDGER.c.id.desc()).limit(limit))]
 
-        return [_ledger_row(row) for row in await self._rows(_STANDING.order_by(LEDGER.c.id.desc()).limit(limit))]
+    async def newest(self) -> int:
+        """The number of the newest row; 0: there is none."""
+        return int((await self._rows(select(func.max(LEDGER.c.id))))[0][0] or 0)
 
     async def outcomes_of(self, account: Address, limit: int = 50) -> list[Outcome]:
         """How an account's candidates ended, newest block first."""

@@ -18,6 +18,8 @@ class EventLog(Protocol):
 
     def warning(self, event: str, **values: object) -> object: ...
 
+    def error(self, event: str, **values: object) -> object: ...
+
 
 class Metrics:
     """Prometheus metrics of one process; labelled by chain."""
@@ -30,9 +32,10 @@ class Metrics:
         self.plans = Counter(
             "keeper_plans", "Liquidations planned, by whether that was ready before they were due", ["chain", "warm"], registry=registry
         )
-        doubt = "Doubt about a price: 0 none, 1 alert, 2 hold", ["chain", "market", "token", "check"]
+        doubt = "Doubt about a price: 0 none, 1 alert, 2 hold, 3 halt", ["chain", "market", "token", "check"]
         self.doubt = Gauge("keeper_price_doubt", *doubt, registry=registry)
         self.doubts = Counter("keeper_price_doubts", "Doubts about prices that arose", ["chain", "check"], registry=registry)
+        self.halted = Gauge("keeper_halted", "Nothing is sent until `keeper resume`", ["chain"], registry=registry)
         had = "What an account of ours has, in the quote token", ["chain", "market", "what"]
         moved = "Why that changed since the start, by kind of entry", ["chain", "market", "kind"]
         self.held = Gauge("keeper_inventory", *had, registry=registry)
@@ -91,6 +94,14 @@ class Reporter:
             if (outcome.market, outcome.account) not in self._waiting:
                 self._log.info(WAITING, chain=self._chain, market=outcome.market, account=outcome.account, detail=outcome.detail)
         self._waiting = {(outcome.market, outcome.account) for outcome in left}
+
+    def halted(self, why: str) -> None:
+        """Why nothing is sent from now on, or "" when it is again."""
+        self._metrics.halted.labels(self._chain).set(bool(why))
+        if why:
+            self._log.error("halted", chain=self._chain, reason=why, fix="keeper resume")
+        else:
+            self._log.warning("resumed", chain=self._chain)
 
     def outcomes(self, outcomes: Iterable[Outcome]) -> None:
         for outcome in outcomes:

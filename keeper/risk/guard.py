@@ -54,7 +54,7 @@ class Prices:
         """Raises Skip("price_held") with check, token and figures when one of these prices, or the native token's, is held."""
         for verdict in self.verdicts(market, (*tokens, self._guard.native)):
             for finding in verdict.findings:
-                if finding.ruling is Ruling.HOLD:
+                if finding.ruling.severity >= Ruling.HOLD.severity:
                     raise Skip("price_held", f"{verdict.feed.symbol} {finding.check}: {finding.detail}")
 
     def _of(self, market: Market) -> _MarketPrices:

@@ -6,7 +6,7 @@ asks what else is known: when the aggregator last spoke, its limits, the price b
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import NamedTuple
@@ -21,6 +21,7 @@ class Ruling(StrEnum):
     TRADE = "trade"
     ALERT = "alert"  # trade, and tell
     HOLD = "hold"  # plan nothing that depends on the price
+    HALT = "halt"  # send nothing at all until somebody has looked
 
     @property
     def severity(self) -> int:
@@ -113,6 +114,12 @@ def judge(feed: PriceFeed, traded: Traded | None, second: int | None, rules: Rul
     case = _Case(feed, traded, second, rules, at_s)
     found = [Finding(check, rules.ruling(check), figures) for check, doubt in _DOUBTS.items() if (figures := doubt(case))]
     return PriceVerdict(feed, tuple(found), traded, second)
+
+
+def halting(verdicts: Iterable[PriceVerdict]) -> str:
+    """The first doubt that is to stop everything, with its figures; "": none."""
+    found = ((v.feed.symbol, f) for v in verdicts for f in v.findings if f.ruling is Ruling.HALT)
+    return next((f"price of {symbol}, {finding.check}: {finding.detail}" for symbol, finding in found), "")
 
 
 # --- the doubts: the figures, "" when there is none ---------------------------------------------------------------

@@ -271,6 +271,19 @@ async def test_a_dropped_one_that_no_relay_takes_again_is_cancelled_at_the_next_
         assert {n.submission.id: n.state for n in news} == {sent.id: State.CANCELLED, cancel.id: State.INCLUDED}
 
 
+async def test_what_is_given_up_is_cancelled_at_the_next_head_and_what_lands_before_has_landed(net: Devnet, tmp_path: Path) -> None:
+    async with rig(net, tmp_path) as it:
+        early, late = await it.submit(intent(1), intent(2))
+        await net.request("anvil_dropTransaction", late.tx)
+        it.engine.give_up()
+        await it.mine()
+        assert it.now(early).state is State.INCLUDED
+        [cancel] = [s for s in it.outbox.unresolved() if s.is_cancel]
+        assert (cancel.nonce, cancel.replaces) == (late.nonce, late.id)
+        await it.mine()
+        assert it.now(late).state is State.CANCELLED
+
+
 async def test_a_nonce_used_behind_our_back_costs_one_refusal_and_no_block(net: Devnet, tmp_path: Path) -> None:
     async with rig(net, tmp_path) as it:
         await take_nonces(net, 1)

@@ -18,7 +18,7 @@ class Log:
     def info(self, event: str, **values: object) -> None:
         self.said.append((event, values.get("detail")))
 
-    warning = info
+    warning = error = info
 
 
 def report(block: int, *reasons: str) -> BlockReport:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import gc
 from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 
 import pytest
@@ -39,9 +39,12 @@ async def crashed(net: Devnet, folder: Path, percent: int) -> AsyncIterator[Chai
 
 
 def ways(chain: Chain, candidate: Candidate, pair: Pair) -> Iterator[tuple[FundingKind, Address, tuple[PoolKey, ...], Address]]:
-    """Every route of up to two hops, funded in each way."""
+    """Every route of up to two hops, funded in each way. Within a token no loan is needed, except for what must be there before anything is
+    paid out."""
     if pair.debt_token == pair.collateral_token:
         yield FundingKind.NONE, candidate.market.address, (), pair.debt_token
+        for lender in chain.predictor.lenders:
+            yield FundingKind.FLASH_LOAN, lender, (), pair.debt_token
         return
     for route in chain.predictor.router.paths(chain.view, pair.collateral_token, pair.debt_token, 2):
         if isinstance(candidate.market, CallbackMarket):
@@ -57,9 +60,20 @@ def plans(chain: Chain, candidate: Candidate, landing: Landing, view: View | Non
         for kind, source, route, profit_token in ways(chain, candidate, pair):
             for step in range(1, AMOUNTS + 1):
                 cover = pair.amounts[-1] * step // AMOUNTS
-                funding = Funding(kind, source, pair.debt_token, cover, 0)
                 deal = pair.account, pair.debt_token, pair.collateral_token, cover
+                funds, prepaid = needs(candidate, view or chain.view, pair, cover, landing)
+                if prepaid and kind is FundingKind.NONE:
+                    continue
+                funding = Funding(kind, source, pair.debt_token, funds, 0)
                 yield Plan(candidate.market.name, *deal, funding, route, profit_token, pair.kind, pair.target)
+
+
+def needs(candidate: Candidate, view: View, pair: Pair, cover: int, landing: Landing) -> tuple[int, bool]:
+    """What must be at hand, and whether before anything is paid out. What is illegal is left to whoever predicts it."""
+    with suppress(Skip):
+        fill = candidate.market.fill(view, pair, cover, landing.timestamp_s)
+        return fill.funds, bool(fill.prepaid and fill.funds)
+    return cover, False
 
 
 def best_by_trying(chain: Chain, candidate: Candidate, landing: Landing) -> int | None:
