@@ -25,7 +25,7 @@ from keeper.chain.codec import topic
 from keeper.chain.feed import ChainFeed
 from keeper.chain.fees import landing
 from keeper.chain.heads import HeadSource, PollHeads
-from keeper.chain.reader import NodeReader
+from keeper.chain.reader import NodeReader, PastReader
 from keeper.chain.rpc import Rpc, RpcError
 from keeper.chain.ws import WsHeads
 from keeper.config import Settings
@@ -174,18 +174,18 @@ async def meet(chain: ChainSettings) -> None:
 
 @asynccontextmanager
 async def open_chain(
-    settings: Settings, chain: ChainSettings, progress: Progress, owned: bool, deck: Deck | None = None
+    settings: Settings, chain: ChainSettings, progress: Progress, owned: bool, deck: Deck | None = None, until: Head | None = None
 ) -> AsyncIterator[Chain]:
     """A chain whose book stands where the feed can take over. Not `owned`: the book's file is only read, a daemon may be writing it.
-    `deck`: a recorder of what the book consumes."""
-    async with open_node(chain) as (rpc, reader):
-        path = book_path(settings, chain)
-        store = await BookStore.open(path, chain.chain_id) if owned else Glimpse(path, chain.chain_id)
+    `deck`: a recorder of what the book consumes. `until`: as it was when that was the newest block, from a book of its own."""
+    async with open_node(chain) as (rpc, node):
+        path, reader = book_path(settings, chain), PastReader(rpc, until) if until else node
+        store = await BookStore.open(path, chain.chain_id) if owned else Glimpse(None if until else path, chain.chain_id)
         try:
             seen: ResumeReader = TapedReader(deck, reader) if deck else reader
             kept: ResumeStore = TapedStore(deck, store) if deck else store
             state = await open_state(chain, seen, kept, progress, await recall(rivals_path(settings, chain)))
-            heads = _heads(chain, reader, state.book)
+            heads = PollHeads(reader, 1.0) if until else _heads(chain, reader, state.book)
             feed = ChainFeed(reader, heads, state.book.ancestors(), state.book.filters, REORG_BLOCKS, poll_s=float(chain.block_time_s))
             yield Chain(**vars(state), rpc=rpc, reader=reader, feed=feed)
         finally:

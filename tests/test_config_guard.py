@@ -64,7 +64,7 @@ def test_what_is_shown_can_be_read_again(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("line", "words"),
     [
-        ('jump = "sell"', "guard.jump must be one of trade, alert, hold, was 'sell'"),
+        ('jump = "sell"', "guard.jump must be one of trade, alert, hold, halt, was 'sell'"),
         ("heartbeat_s = 0", "guard.heartbeat_s must be an integer of 1 or more, was 0"),
         ("twap_window_s = 7200", "guard.twap_window_s must be an integer from 60 to 3600, was 7200"),
         ('spot_confirms = "maybe"', "guard.spot_confirms must be true or false, was 'maybe'"),

@@ -16,6 +16,7 @@ import pytest
 
 from keeper.config import schema
 from keeper.devnet import Devnet
+from keeper.devnet.names import TRADER
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text()
@@ -51,7 +52,9 @@ def test_make_knows_the_target(command: str) -> None:
 @pytest.mark.timeout(300)
 async def test_the_commands_for_a_devnet_run_in_the_readmes_order(net: Devnet, tmp_path: Path) -> None:
     """`keeper run --blocks` needs blocks to come."""
-    env = {"KEEPER_CONFIG": str(net.config), "ACCOUNT": net.borrowers[0], "KEEPER_DATA_DIR": str(tmp_path / "data")}
+    tx = await net.send(TRADER, TRADER, b"", gas=21_000)
+    await net.mine()
+    env = {"TX": tx, "KEEPER_CONFIG": str(net.config), "ACCOUNT": net.borrowers[0], "KEEPER_DATA_DIR": str(tmp_path / "data")}
     for command in ON_A_DEVNET:
         running = asyncio.create_task(sh(command, tmp_path, **env))
         while not running.done():

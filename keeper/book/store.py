@@ -210,11 +210,11 @@ class BookStore:
 class Glimpse:
     """A book seen while its owner runs: loaded from the file if there is one, never saved."""
 
-    def __init__(self, path: Path, chain_id: int) -> None:
+    def __init__(self, path: Path | None, chain_id: int) -> None:
         self._path, self._chain_id = path, chain_id
 
     async def load(self, tables: Tables) -> Snapshot:
-        if not self._path.exists():
+        if self._path is None or not self._path.exists():
             return Snapshot((), None, {})
         store = await BookStore.open(self._path, self._chain_id, read_only=True)
         try:

@@ -99,6 +99,22 @@ class NodeReader:
         return Transient(f"{self._rpc.name}: {error.message}") if lacks_block(error) else error
 
 
+class PastReader(NodeReader):
+    """A node on the day on which `newest` was its newest block."""
+
+    def __init__(self, rpc: Rpc, newest: Head) -> None:
+        super().__init__(rpc)
+        self._newest = newest
+
+    async def header(self, block: BlockId) -> Head | None:
+        if block == "latest" or (isinstance(block, int) and block > self._newest.number):
+            return self._newest if block == "latest" else None
+        return await super().header(block)
+
+    async def headers(self, numbers: Sequence[int]) -> list[Head | None]:
+        return [head if head and head.number <= self._newest.number else None for head in await super().headers(numbers)]
+
+
 def _header_call(block: BlockId) -> Call:
     if isinstance(block, int):
         return "eth_getBlockByNumber", [hex(block), False]

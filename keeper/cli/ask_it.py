@@ -10,6 +10,8 @@ import typer
 from keeper.cli.base import TABLE_BELOW_WAD, Config, Default, Json, app, config_app, settings_of, show_rows
 from keeper.commands import arguments
 
+ADDRESS_LENGTH = len("0x") + 40
+
 
 @app.command(rich_help_panel="Ask it")
 def scan(
@@ -39,16 +41,24 @@ def scan(
 
 @app.command(rich_help_panel="Ask it")
 def why(
-    address: Annotated[Any, typer.Argument(parser=arguments.account, metavar="ADDRESS", help="The account.")],
+    subject: Annotated[
+        Any, typer.Argument(parser=arguments.account_or_transaction, metavar="ADDRESS|TX", help="The account, or a transaction.")
+    ],
     config: Config = Default,
     market: Annotated[str | None, typer.Option("--market", metavar="NAME", help="Only this market.")] = None,
     as_json: Json = False,
 ) -> None:
-    """Why an account was, or was not, liquidated: health, legs, liquidation prices, greeks, hazard, and what the keeper decided."""
-    settings = settings_of(config)
-    from keeper.commands.why import why as command
+    """Why an account was, or was not, liquidated: health, legs, liquidation prices, greeks, hazard, and what the keeper decided. Of a
+    transaction: whom it liquidated, what that was worth, and why it was not ours."""
+    settings, columns = settings_of(config), ("market", "block", "kind", "text")
+    if len(subject) > ADDRESS_LENGTH:
+        from keeper.commands.why_transaction import why_transaction
 
-    show_rows(command(settings, address, market=market), as_json, ("market", "block", "kind", "text"))
+        show_rows(why_transaction(settings, subject), as_json, columns)
+    else:
+        from keeper.commands.why import why as command
+
+        show_rows(command(settings, subject, market=market), as_json, columns)
 
 
 @app.command(rich_help_panel="Ask it")

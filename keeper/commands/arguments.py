@@ -8,7 +8,7 @@ import typer
 
 if TYPE_CHECKING:
     from keeper.commands.stress import Shock
-    from keeper.types import Address
+    from keeper.types import Address, Hash
 
 _FEWEST, _MOST = 100, 10_000_000
 
@@ -44,6 +44,17 @@ def account(text: str) -> Address:
         return parse_address(text)
     except ValueError as error:
         raise typer.BadParameter(str(error)) from None
+
+
+def account_or_transaction(text: str) -> Address | Hash:
+    from keeper.types import Hash
+
+    digits = text.removeprefix("0x").lower()
+    if len(digits) == 64 and not set(digits) - set("0123456789abcdef"):
+        return Hash(f"0x{digits}")
+    if len(digits) == 40:
+        return account(text)
+    raise typer.BadParameter(f"must be an address, 0x and 40 hex digits, or a transaction, 0x and 64, was {text!r}")
 
 
 def shock(text: str) -> Shock:

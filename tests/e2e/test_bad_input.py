@@ -62,8 +62,14 @@ async def test_an_address_that_is_mistyped_or_missing_is_found_before_any_node_i
     )
     assert ends[1].failed == (2, f"{empty.config}: chains.0.markets.0.address must be an address, 0x and 40 hex digits, was ''")
     assert [ended.status for ended in ends[2:]] == [2, 2]
-    assert ends[2].said[0].startswith("keeper why: Invalid value for 'ADDRESS': must be an address, 0x and 40 hex digits, was '0x12'")
-    assert ends[3].said[0].startswith("keeper why: Invalid value for 'ADDRESS': has a wrong checksum")
+    assert (
+        ends[2]
+        .said[0]
+        .startswith(
+            "keeper why: Invalid value for 'ADDRESS|TX': must be an address, 0x and 40 hex digits, or a transaction, 0x and 64, was '0x12'"
+        )
+    )
+    assert ends[3].said[0].startswith("keeper why: Invalid value for 'ADDRESS|TX': has a wrong checksum")
 
 
 # --- the node -----------------------------------------------------------------------------------------------------
