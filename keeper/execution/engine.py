@@ -11,6 +11,7 @@ from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, 
 from dataclasses import dataclass, replace
 from typing import Literal, Protocol
 
+from keeper.chain.send_replies import NOT_ITS_FAULT
 from keeper.errors import Transient
 from keeper.execution import drafts, settlement
 from keeper.execution.escalation import Cancel, Limits, Replace, due, filler, next_step
@@ -27,9 +28,6 @@ __all__ = ["ChainReader", "Intent", "Limits", "Receipt", "Resolved", "Submission
 
 KEEP_BLOCKS = 256
 """Decisions this deep are not undone."""
-
-NOT_ITS_FAULT = frozenset({"nonce_too_low", "pool_full", "dry_run"})
-"""Refusals that say nothing against the bytes."""
 
 _log = get_logger("tx")
 
