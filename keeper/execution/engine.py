@@ -233,6 +233,7 @@ class TxEngine:
         """The nonce first: a nonce that is used then has its receipt later, on one node."""
         floor = await self._chain.nonce(self._signer.address, "latest")
         asked = [s for s in self._outbox.live if s.unresolved or self._doubtful(s, head, at_start) or self._undelivered(s)]
+        asked += settlement.disputed(self._outbox.live, floor)
         receipts = await self._chain.receipts([s.tx for s in asked]) if asked else []
         return floor, asked, {receipt.tx: receipt for receipt in receipts if receipt}
 
@@ -252,6 +253,7 @@ class TxEngine:
         async with self._turn:
             landed = [s for s in asked if s.landed]
             await self._change(settlement.reopened(self._outbox.live, settlement.lost(landed, receipts)))
+            await self._change(settlement.belied(asked, receipts, head))
             self._sure.update(s.id for s in landed if self._deep(s, head))
             known = {s.tx for s in asked}
             waiting = [s for s in self._outbox.unresolved() if s.tx in known]

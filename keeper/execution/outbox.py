@@ -23,6 +23,9 @@ CHANGING = ("state", "sent_block", "attempts", "block_number", "block_hash", "de
 KEEP_REFUSED = 1000
 """Of the newest so many, those that never left are kept for `history`; a dry run refuses everything, for days."""
 
+NEVER_LEFT = "dry_run"
+"""The refusal of the relay that sends nothing: no chain will belie it."""
+
 _COLUMNS = tuple(field.name for field in fields(Submission))
 
 
@@ -67,7 +70,7 @@ class Outbox:
 
     def forget(self, before_block: int) -> None:
         """Drop from memory what is decided, acknowledged and too deep to be undone."""
-        gone = [s.id for s in self._live.values() if not s.unresolved and s.acknowledged and s.block_number < before_block]
+        gone = [s.id for s in self._live.values() if not s.unresolved and s.acknowledged and _since(s) < before_block]
         for id_ in gone:
             del self._live[id_]
 
@@ -83,7 +86,8 @@ class Outbox:
     async def _load(self, since_block: int, from_nonce: int) -> None:
         c = OUTBOX.c
         decided = (c.block_hash != NOWHERE) & ((c.block_number >= since_block) | (c.nonce >= from_nonce))
-        wanted = or_(c.state.in_(UNRESOLVED), c.acknowledged.is_(False), decided)
+        refused = (c.state == State.DROPPED) & (c.block_hash == NOWHERE) & (c.sent_block >= since_block) & (c.detail != NEVER_LEFT)
+        wanted = or_(c.state.in_(UNRESOLVED), c.acknowledged.is_(False), decided, refused)
         query = select(OUTBOX).where(c.signer == self.signer, wanted).order_by(c.id)
 
         async def read(connection: AsyncConnection) -> tuple[Sequence[Any], int | None]:
@@ -122,6 +126,11 @@ _UPDATE = update(OUTBOX).where(OUTBOX.c.id == bindparam("id_")).values({name: bi
 def _never_sent(signer: Address, before_id: int) -> Delete:
     c = OUTBOX.c
     return delete(OUTBOX).where(c.signer == signer, c.state == State.DROPPED, c.block_hash == NOWHERE, c.id <= before_id)
+
+
+def _since(submission: Submission) -> int:
+    """The block of its end. A refused one has none but that in which it was sent; what a dry run refuses needs no memory."""
+    return submission.sent_block if submission.refused and submission.detail != NEVER_LEFT else submission.block_number
 
 
 def _row(submission: Submission) -> dict[str, Any]:

@@ -25,6 +25,18 @@ def lost(landed: Iterable[Submission], receipts: Mapping[Hash, Receipt]) -> set[
     return {s.block_hash for s in landed if s.tx not in receipts or receipts[s.tx].block_hash != s.block_hash}
 
 
+def disputed(live: Iterable[Submission], floor: int) -> list[Submission]:
+    """Refused ones at a nonce that the chain has used, and by none that is known to be ours: a relay may refuse what it has taken."""
+    known = list(live)
+    explained = {s.nonce for s in known if s.landed}
+    return [s for s in known if s.refused and s.nonce < floor and s.nonce not in explained]
+
+
+def belied(asked: Iterable[Submission], receipts: Mapping[Hash, Receipt], head: Head) -> list[Submission]:
+    """Refused ones that a block up to `head` holds: they are open again."""
+    return [reopen(s) for s in asked if s.refused and s.tx in receipts and receipts[s.tx].block_number <= head.number]
+
+
 def by_nonce(submissions: Iterable[Submission]) -> list[tuple[int, list[Submission]]]:
     """(nonce, its submissions oldest first), ascending."""
     ordered = sorted(submissions, key=lambda s: (s.nonce, s.id))

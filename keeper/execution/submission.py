@@ -78,6 +78,11 @@ class Submission:
         return self.state in LANDED
 
     @property
+    def refused(self) -> bool:
+        """Dropped at the relay's word alone, which the chain may belie."""
+        return self.state is State.DROPPED and self.block_hash == NOWHERE
+
+    @property
     def is_cancel(self) -> bool:
         """A transfer of nothing to ourselves that only uses up a nonce."""
         return self.to == self.signer
