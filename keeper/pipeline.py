@@ -232,19 +232,18 @@ class Pipeline:
             if look is None or head.hash != upcoming.parent:
                 return
             landing = self._parts.landing(head)
-            before = [plan for plan, _ in self._parts.submitter.ahead()]
-            plans, outcomes = self._plan(look.candidates(upcoming, landing), look.state(upcoming), landing, before)
-        calls = self._encoded(plans, landing, outcomes)
-        jobs = await self._behind(look, calls, landing, upcoming)
+            ahead = self._parts.submitter.ahead()
+            plans, outcomes = self._plan(look.candidates(upcoming, landing), look.state(upcoming), landing, [plan for plan, _ in ahead])
+        jobs = await self._behind(look, self._encoded(plans, landing, outcomes), landing, upcoming, [data for _, data in ahead])
         sent = await self._parts.submitter.submit(jobs, landing) if jobs and self._parts.books.head.number < landing.number else []
         await self._parts.sink.record(sent)
         look.looked(upcoming, len(plans), sent, self._parts.now_s() - started)
 
-    async def _behind(self, look: Ahead, calls: list[Call], landing: Landing, upcoming: Upcoming) -> list[Job]:
+    async def _behind(self, look: Ahead, calls: list[Call], landing: Landing, upcoming: Upcoming, ahead: list[bytes]) -> list[Job]:
         jobs = list[Job]()
         with suppress(Transient):
-            simulations = await look.simulate([data for _, data in calls], landing, upcoming) if calls else []
-            for (plan, data), simulation in zip(calls, simulations, strict=True):
+            simulations = await look.simulate([*ahead, *(data for _, data in calls)], landing, upcoming) if calls else []
+            for (plan, data), simulation in zip(calls, simulations[len(ahead) :], strict=False):
                 with suppress(Skip):
                     if simulation.ok:
                         jobs.append(Job(plan, data, simulation, look.bid(plan, simulation.gas_used, landing, upcoming)))
