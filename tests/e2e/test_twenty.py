@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from keeper.devnet.names import OPERATOR
 from keeper.types import Address
 from tests.e2e.checker import check
@@ -66,5 +68,18 @@ async def test_more_than_may_be_in_flight_at_once_take_two_blocks_and_leave_noth
             await settle_down(here, keeper)
         assert sent == here.settings.chains[0].limits.max_in_flight
         assert len(await taken(here, fell)) > sent
+        await assert_orderly(here)
+        assert (await check(here.net, here.executor, TIP_WEI)).profitable == []
+
+
+@pytest.mark.parametrize(("accounts", "percent", "fallen"), [(12, 6, 5), (185, 6, 50)])
+async def test_however_many_fall_in_one_block_all_are_liquidated_within_the_next_two(accounts: int, percent: int, fallen: int) -> None:
+    """At the default limits, which one block of them may exceed."""
+    async with world(accounts, SEED) as here:
+        async with keeper_on(here) as keeper:
+            fell = await step(here, keeper, await drop(here, percent))
+            await step(here, keeper)
+            await step(here, keeper)
+        assert len(await taken(here, fell)) >= fallen
         await assert_orderly(here)
         assert (await check(here.net, here.executor, TIP_WEI)).profitable == []
