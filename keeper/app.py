@@ -44,9 +44,9 @@ from keeper.ports import Adapter, ColumnView, FlashLender, LogSource, Market, Re
 from keeper.recording.record import Deck, TapedReader, TapedStore
 from keeper.risk.guard import PriceGuard, Prices
 from keeper.risk.references import References
-from keeper.risk.watch import Watch
+from keeper.risk.watch import Candidate, Watch
 from keeper.terms import house, keeps_nothing, policy
-from keeper.types import Address, ChainUpdate, Head, Landing, LogFilter
+from keeper.types import Address, ChainUpdate, Head, Landing, LogFilter, Write
 
 ANSWER_UPDATED = topic("AnswerUpdated(int256,uint256,uint256)")
 STALL_BLOCKS = 5
@@ -86,6 +86,16 @@ class ChainState:
 
     def landing(self, head: Head) -> Landing:
         return landing(head, self.settings.block_time_s)
+
+    def foreseen(self, writes: Sequence[Write], landing: Landing) -> list[Candidate]:
+        """Who would be due if these cells were written, and is not without. Everything is as before afterwards."""
+        tables = self.book.tables
+        undo = tables.write(writes)
+        self.watch.update(writes, tables)
+        found = self.watch.candidates(tables, landing)
+        tables.write(undo)
+        self.watch.update(undo, tables)
+        return [c for c in found if not c.market.health(tables, c.account, landing.timestamp_s).liquidatable]
 
     def prices(self) -> Prices:
         """What the guard makes of every price, for a transaction sent now."""

@@ -19,8 +19,11 @@ from prometheus_client import CollectorRegistry, start_http_server
 from keeper import acting
 from keeper.app import Chain, ChainState, halt_file, ledger_path, meet, open_chain, open_state, races_path, unpriced
 from keeper.bidding.caps import Capped
+from keeper.bidding.stake import Stake
 from keeper.book.audit import Auditor
 from keeper.book.indexer import Progress
+from keeper.chain.pending import PendingFeed
+from keeper.chain.rehearse import rehearse
 from keeper.chain.rpc_errors import RpcError
 from keeper.chain.simulate import NodeSimulator
 from keeper.config import Settings
@@ -38,6 +41,7 @@ from keeper.ledger.ledger import Ledger
 from keeper.ledger.schema import LEDGER_FILE
 from keeper.ledger.settle import Settled, Settler
 from keeper.log import get_logger
+from keeper.lookahead import Lookahead
 from keeper.looking import Looker, lookers
 from keeper.monitor import health
 from keeper.monitor.left_out import LeftOut
@@ -51,7 +55,7 @@ from keeper.recording.tape import read_tape
 from keeper.risk.sanity import halting
 from keeper.storage.database import Database
 from keeper.terms import bid_policy, breakers, caps, purse
-from keeper.types import Head, Outcome
+from keeper.types import Hash, Head, Outcome, Upcoming, Waiting
 
 RESTART_FIRST_S, RESTART_MOST_S = 0.5, 10.0
 
@@ -67,6 +71,10 @@ class Listeners:
     settled: tuple[Callable[[str, Sequence[Settled]], None], ...] = ()
     ready: tuple[Callable[[str, Head], None], ...] = ()
     """Everything that can be prepared at a head is."""
+    heard: tuple[Callable[[str, Hash, bool], None], ...] = ()
+    """A transaction waits in the mempool, and whether it is an oracle's."""
+    looked: tuple[Callable[[str, Upcoming | None], None], ...] = ()
+    """Everything has been done about what waits in the mempool."""
     progress: Progress = field(default=lambda source, block, target: None)
 
 
@@ -158,12 +166,31 @@ async def open_pipeline(
         bidder = await stack.enter_async_context(advised(named.bidding, settings.path.parent, inner))
         report, bids = _Report(settings, chain, sink, alerts, listeners, fuse), Capped(bidder, caps(named.bidding), learned.budget)
         parts = replace(_parts(chain, hand, prover, desk, sink, report, foresee, judge, bids), advise=bidder.advise)
+        if named.lookahead.enabled and not recorder:
+            parts = replace(parts, ahead=_lookahead(chain, prover, bids, sink, listeners))
         chain.patience.model = TapedModel(recorder, judge) if recorder else judge
         chain.planner.warmth = TapedWarmth(recorder, chain.prewarmer) if recorder else chain.prewarmer
         pipeline = Pipeline(recorded(parts, recorder) if recorder else parts)
         if (await chain.reader.head()).hash == chain.head.hash:
             pipeline.wake()
         yield pipeline
+
+
+def _lookahead(chain: Chain, prover: NodeSimulator, bids: BidPolicy, sink: _Sink, listeners: Listeners) -> Lookahead:
+    settings = chain.settings
+    url = settings.ws_url.reveal() if settings.ws_url else ""
+    stake = Stake(settings.lookahead.max_at_stake_per_day_wei)
+    sink.hearers += (stake.heard,)
+
+    def tell(upcoming: Upcoming | None) -> None:
+        for listener in listeners.looked:
+            listener(settings.name, upcoming)
+
+    def hear(waiting: Waiting, concerns: bool) -> None:
+        for listener in listeners.heard:
+            listener(settings.name, waiting.tx, concerns)
+
+    return Lookahead(chain, PendingFeed(url, chain.rpc).run, partial(rehearse, chain.rpc), prover.behind, bids, stake, hear, tell)
 
 
 def _desk(chain: Chain, engine: TxEngine, database: Database, hand: Hand, listeners: Listeners, fuse: Fuse) -> Desk:
@@ -263,12 +290,14 @@ class _Sink:
     def __init__(
         self, ledger: Ledger, reporter: Reporter, listeners: Listeners, chain: str, heard: Callable[[Sequence[Outcome]], None]
     ) -> None:
-        self._ledger, self.reporter, self._listeners, self._chain, self._heard = ledger, reporter, listeners, chain, heard
+        self._ledger, self.reporter, self._listeners, self._chain = ledger, reporter, listeners, chain
+        self.hearers: tuple[Callable[[Sequence[Outcome]], None], ...] = (heard,)
 
     async def record(self, outcomes: Sequence[Outcome]) -> None:
         if not outcomes:
             return
-        self._heard(outcomes)
+        for heard in self.hearers:
+            heard(outcomes)
         await self._ledger.record(outcomes)
         self.reporter.outcomes(outcomes)
         for listener in self._listeners.outcomes:

@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from keeper.errors import ConfigError, Halt, KeeperError, Skip
+from keeper.errors import ConfigError, Halt, KeeperError, Skip, Transient
 from keeper.ports import BidPolicy, ColumnView, Feed, OutcomeSink, Simulator, View
-from keeper.types import Address, ChainUpdate, Head, Health, Job, Landing, Outcome, Plan, Prediction, Simulation, Verdict
+from keeper.types import Address, Bid, ChainUpdate, Head, Health, Job, Landing, Outcome, Plan, Prediction, Simulation, Upcoming, Verdict
 
 
 class Candidate(Protocol):
@@ -42,6 +43,27 @@ class Books(Protocol):
 
 class Watcher(Protocol):
     def candidates(self, state: ColumnView, landing: Landing) -> Sequence[Candidate]: ...
+
+
+class Ahead(Protocol):
+    """Of what waits to happen. `watch`: for ever; `state`: the newest one as it would then be; `candidates`: who would be due then, and is
+    not now; `simulate`: behind it; `bid`: less than it offers, so as to be right behind it, raises Skip."""
+
+    async def watch(self, act: Callable[[Upcoming], Awaitable[None]]) -> None: ...
+
+    def moved(self) -> None: ...
+
+    def state(self, upcoming: Upcoming) -> View: ...
+
+    def candidates(self, upcoming: Upcoming, landing: Landing) -> Sequence[Candidate]: ...
+
+    async def simulate(self, calls: Sequence[bytes], landing: Landing, upcoming: Upcoming) -> list[Simulation]: ...
+
+    def bid(self, prediction: Prediction, gas_used: int, landing: Landing, upcoming: Upcoming) -> Bid: ...
+
+    def looked(self, upcoming: Upcoming, planned: int, sent: Sequence[Outcome], seconds: float) -> None:
+        """All has been done about it."""
+        ...
 
 
 class Rejection(Protocol):
@@ -117,6 +139,8 @@ class Parts:
     """Whether somebody outside, asked about what was just planned, wants it planned again; in bounded time."""
     advise: Callable[[Sequence[tuple[Prediction, int]], Landing], Awaitable[None]] = _nobody
     """Asks somebody outside what to bid for plans that were proven, with their gas, before the policy is asked; in bounded time."""
+    ahead: Ahead | None = None
+    """Looks at what waits in the mempool."""
 
 
 Call = tuple[Prediction, bytes]
@@ -143,6 +167,8 @@ class Pipeline:
         """Run until cancelled, or until `blocks` heads have been worked on."""
         async with asyncio.TaskGroup() as group:
             beside = [group.create_task(self._follow(), name="follow"), group.create_task(self._foresee(), name="foresee")]
+            if self._parts.ahead:
+                beside.append(group.create_task(self._parts.ahead.watch(self.on_upcoming), name="ahead"))
             await group.create_task(self._work(blocks), name="work")
             for task in beside:
                 task.cancel()
@@ -164,6 +190,8 @@ class Pipeline:
             await self._woken.wait()
             self._woken.clear()
             await self.on_newest()
+            if self._parts.ahead:
+                self._parts.ahead.moved()
             self._worked.set()
             done += 1
 
@@ -181,11 +209,12 @@ class Pipeline:
             landing = self._parts.landing(head)
             candidates = self._parts.watcher.candidates(self._parts.books.view, landing)  # scan
             ahead = self._parts.submitter.ahead()
-            plans, outcomes = self._plan(candidates, landing, [plan for plan, _ in ahead])
+            view = self._parts.books.view
+            plans, outcomes = self._plan(candidates, view, landing, [plan for plan, _ in ahead])
             for _ in range(CONSULTATIONS):
                 if not await self._parts.consult():
                     break
-                plans, outcomes = self._plan(candidates, landing, [plan for plan, _ in ahead])
+                plans, outcomes = self._plan(candidates, view, landing, [plan for plan, _ in ahead])
         jobs = await self._jobs(self._encoded(plans, landing, outcomes), landing, outcomes, [data for _, data in ahead])
         if self._parts.books.head.number >= landing.number:  # its block has come and gone
             outcomes += [_skipped(job.prediction, landing, "late") for job in jobs]
@@ -195,11 +224,38 @@ class Pipeline:
         seconds, warm = self._parts.now_s() - started, sum(plan.warm for plan in plans)
         self._parts.report(BlockReport(head, len(candidates), tuple(outcomes), seconds, len(plans), warm))
 
-    def _plan(self, candidates: Sequence[Candidate], landing: Landing, ahead: Sequence[Plan]) -> tuple[Sequence[Prediction], list[Outcome]]:
+    async def on_upcoming(self, upcoming: Upcoming) -> None:
+        """All there is to do about what waits, so as to be right behind it. What is not worth sending is told once it has happened."""
+        look, started = self._parts.ahead, self._parts.now_s()
+        async with self._turn:
+            head = self._parts.books.head
+            if look is None or head.hash != upcoming.parent:
+                return
+            landing = self._parts.landing(head)
+            ahead = self._parts.submitter.ahead()
+            plans, outcomes = self._plan(look.candidates(upcoming, landing), look.state(upcoming), landing, [plan for plan, _ in ahead])
+        jobs = await self._behind(look, self._encoded(plans, landing, outcomes), landing, upcoming, [data for _, data in ahead])
+        sent = await self._parts.submitter.submit(jobs, landing) if jobs and self._parts.books.head.number < landing.number else []
+        await self._parts.sink.record(sent)
+        look.looked(upcoming, len(plans), sent, self._parts.now_s() - started)
+
+    async def _behind(self, look: Ahead, calls: list[Call], landing: Landing, upcoming: Upcoming, ahead: list[bytes]) -> list[Job]:
+        jobs = list[Job]()
+        with suppress(Transient):
+            simulations = await look.simulate([*ahead, *(data for _, data in calls)], landing, upcoming) if calls else []
+            for (plan, data), simulation in zip(calls, simulations[len(ahead) :], strict=False):
+                with suppress(Skip):
+                    if simulation.ok:
+                        jobs.append(Job(plan, data, simulation, look.bid(plan, simulation.gas_used, landing, upcoming)))
+        return jobs
+
+    def _plan(
+        self, candidates: Sequence[Candidate], view: View, landing: Landing, ahead: Sequence[Plan]
+    ) -> tuple[Sequence[Prediction], list[Outcome]]:
         in_flight = [self._parts.submitter.busy(candidate.market_name, candidate.account) for candidate in candidates]
         busy = [candidate for candidate, pending in zip(candidates, in_flight, strict=True) if pending]
         free = [candidate for candidate, pending in zip(candidates, in_flight, strict=True) if not pending]
-        plans, rejected = self._parts.planning.block(free, self._parts.books.view, landing, ahead)
+        plans, rejected = self._parts.planning.block(free, view, landing, ahead)
         outcomes = [_rejected(c, landing, "in_flight", "") for c in busy]
         return plans, outcomes + [_rejected(no.candidate, landing, no.reason, no.detail) for no in rejected]
 

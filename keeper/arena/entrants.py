@@ -71,7 +71,7 @@ async def enter(net: Devnet, name: str, seed: int) -> Entrant:
         await net.request("anvil_setBalance", signer.address, hex(FUNDS_WEI))
     data = executor.deploy_data(DEPLOYER, beneficiary, [first.address, second.address])
     receipt = await net.transact(DEPLOYER, None, data)
-    quick = name not in DAEMONS and _tactic(name, seed).quick
+    quick = name == US or (name not in DAEMONS and _tactic(name, seed).quick)
     return Entrant(name, latency_ms(name, seed), quick, Address(receipt["contractAddress"].lower()), beneficiary)
 
 
@@ -86,6 +86,8 @@ def write_config(net: Devnet, entrant: Entrant, port: int, folder: Path) -> Path
         f'"{net.ws}"', f'"ws://127.0.0.1:{port}/{entrant.name}"'
     )
     text = text.replace("[chains.executor]\n", f'[chains.executor]\naddress = "{entrant.executor}"\n')
+    if entrant.name == US:
+        text = text.replace("[chains.guard]\n", "[chains.lookahead]\nenabled = true\n\n[chains.guard]\n")
     path = folder / "keeper.toml"
     path.write_text(text)
     return path

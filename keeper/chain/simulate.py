@@ -8,11 +8,12 @@ from typing import Any
 import structlog
 
 from keeper.chain.codec import decode_revert
+from keeper.chain.rehearse import call_of
 from keeper.chain.rpc import Rpc, RpcError
 from keeper.chain.rpc_errors import is_revert, lacks_block, lacks_method
 from keeper.chain.wire import AccountOverride, block_overrides, from_hex, hex_bytes, log_of, state_overrides
 from keeper.errors import Transient
-from keeper.types import Address, Landing, Log, Simulation
+from keeper.types import Address, Landing, Log, Simulation, Waiting
 
 log = structlog.get_logger("keeper.chain")
 
@@ -48,6 +49,13 @@ class NodeSimulator:
         self._state = state_overrides(overrides or {})
         self.sequential = True
 
+    async def behind(self, waiting: Sequence[Waiting], calls: Sequence[bytes], landing: Landing) -> list[Simulation]:
+        """One verdict per call, after what others have waiting. Raises Transient where the node cannot say."""
+        try:
+            return (await self._together(calls, landing, [call_of(item) for item in waiting]))[len(waiting) :]
+        except RpcError as error:
+            raise Transient(f"{self._rpc.name}: {error.message}") from None
+
     async def simulate(self, calls: Sequence[bytes], landing: Landing) -> list[Simulation]:
         """One verdict per call, in order. The first `landing` after the node is found to lack eth_simulateV1 sets `sequential` to False."""
         if not calls:
@@ -70,11 +78,12 @@ class NodeSimulator:
 
     # --- eth_simulateV1
 
-    async def _together(self, calls: Sequence[bytes], landing: Landing) -> list[Simulation]:
+    async def _together(self, calls: Sequence[bytes], landing: Landing, before: Sequence[Mapping[str, str]] = ()) -> list[Simulation]:
+        everything = [*before, *(self._call(data) for data in calls)]
         block = {
-            "blockOverrides": {**block_overrides(landing), "gasLimit": hex(self._gas * (len(calls) + 1))},
+            "blockOverrides": {**block_overrides(landing), "gasLimit": hex(self._gas * (len(everything) + 1))},
             "stateOverrides": self._state,
-            "calls": [self._call(data) for data in calls],
+            "calls": everything,
         }
         blocks = await self._rpc.request("eth_simulateV1", {"blockStateCalls": [block], "validation": False}, hex(landing.number - 1))
         return [self._verdict(result, landing) for result in blocks[0]["calls"]]

@@ -19,6 +19,7 @@ from keeper.config.fields import (
     Command,
     Count,
     FilePath,
+    Flag,
     HttpUrl,
     Name,
     Port,
@@ -168,6 +169,15 @@ class BreakerSettings(Table):
     """For all transactions, tips included."""
 
 
+class LookaheadSettings(Table):
+    """Oracle updates that wait in the mempool: what they make due is sent to land right behind them."""
+
+    enabled: Flag = False
+    """It needs ws_url, a node that tells of what waits, and eth_simulateV1."""
+    max_at_stake_per_day_wei: Wei = 10**17
+    """What may be lost in 24 hours to updates that do not come."""
+
+
 class AuctionSettings(Table):
     """When to take lots whose price falls with the clock."""
 
@@ -216,6 +226,7 @@ class ChainSettings(Table):
     bidding: BiddingSettings = BiddingSettings()
     limits: LimitSettings = LimitSettings()
     breakers: BreakerSettings = BreakerSettings()
+    lookahead: LookaheadSettings = LookaheadSettings()
     auctions: AuctionSettings = AuctionSettings()
     inventory: tuple[InventorySettings, ...] = ()
     guard: GuardSettings = GuardSettings()
@@ -232,6 +243,8 @@ class ChainSettings(Table):
             "",
             [*(market.name for market in self.markets), *(venue.name for venue in self.venues)],
         )
+        if self.lookahead.enabled and self.ws_url is None:
+            raise refuse("needs ws_url", "lookahead.enabled")
         refuse_twins("must differ in market", "inventory", [item.market for item in self.inventory])
         if strangers := {item.market for item in self.inventory} - {market.name for market in self.markets}:
             raise refuse(f"must name a market of this chain, was {min(strangers)!r}", "inventory")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from keeper.types.base import Address, Hash
+from keeper.types.base import Address, Hash, Write
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +74,36 @@ class Audit:
 class Block:
     head: Head
     logs: tuple[Log, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Waiting:
+    """A transaction of others that no block holds yet. Fees are per gas."""
+
+    tx: Hash
+    sender: Address
+    nonce: int
+    to: Address
+    gas: int
+    value_wei: int
+    data: bytes
+    max_fee_wei: int
+    priority_fee_wei: int
+
+    def tip_wei(self, base_fee_wei: int) -> int:
+        """What the builder gets per gas; below 0 where it cannot be in a block with this base fee."""
+        return min(self.priority_fee_wei, self.max_fee_wei - base_fee_wei)
+
+
+@dataclass(frozen=True, slots=True)
+class Upcoming:
+    """What transactions that wait would change, in the block after the one with this hash. `before`: these, in the order of the block;
+    `tip_wei`: the least that one of them pays per gas, so that less is behind all of them."""
+
+    parent: Hash
+    before: tuple[Waiting, ...]
+    writes: tuple[Write, ...]
+    tip_wei: int
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,7 +17,7 @@ from keeper.devnet import Devnet, DevnetOptions
 from keeper.devnet.names import BENEFICIARY, DEPLOYER, OPERATOR
 from keeper.ledger.ledger import PAID
 from keeper.pipeline import BlockReport
-from keeper.types import Address, Hash, Head
+from keeper.types import Address, Hash, Head, Upcoming
 from tests.e2e.calls import EXECUTOR
 from tests.markets import LENDING, config_of
 
@@ -63,8 +63,9 @@ class Keeper:
     def __init__(self, settings: Settings, live: bool = True) -> None:
         self.reports: list[BlockReport] = []
         self._ready = -1
+        self._looked: Upcoming | None = None
         self._news = asyncio.Event()
-        listeners = Listeners(block=(self._block,), ready=(self._is_ready,))
+        listeners = Listeners(block=(self._block,), ready=(self._is_ready,), looked=(self._has_looked,))
         self._task = asyncio.create_task(run(settings, live, listeners=listeners))
 
     def _block(self, chain: str, report: BlockReport) -> None:
@@ -74,6 +75,14 @@ class Keeper:
     def _is_ready(self, chain: str, head: Head) -> None:
         self._ready = head.number
         self._news.set()
+
+    def _has_looked(self, chain: str, upcoming: Upcoming | None) -> None:
+        self._looked = upcoming
+        self._news.set()
+
+    async def looked(self, updates: int, after: Hash) -> None:
+        """Until everything is done about so many updates that wait for the block after this one."""
+        await self._until(lambda: bool(self._looked and self._looked.parent == after and len(self._looked.before) >= updates))
 
     async def worked_on(self, block: int) -> None:
         """Until everything about this block is done: settled what it holds, sent what it calls for. Raises what ended the daemon."""

@@ -1,0 +1,152 @@
+"""Oracle updates that wait in the mempool: what will be due once they have landed is planned, and sent to land right behind them.
+
+An oracle is known by the logs the book follows. A transaction to one of them, or that names one in its calldata (a forwarder's), is
+rehearsed by the node; its logs, taken as if they had happened, say the rest. So no way in which an oracle reports has to be known.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from typing import Any
+
+from keeper.app import ANSWER_UPDATED, ChainState
+from keeper.bidding.stake import Stake
+from keeper.book.book import apply_logs
+from keeper.book.state import Overlay
+from keeper.errors import Skip, Transient
+from keeper.log import get_logger
+from keeper.ports import BidPolicy, View
+from keeper.risk.watch import Candidate
+from keeper.types import Address, Bid, Head, Landing, Log, Outcome, Prediction, Simulation, Upcoming, Verdict, Waiting
+
+KEEP_BLOCKS = 25
+"""After so many an update that has not landed is forgotten."""
+
+MOST = 64
+"""Updates that are thought of at once; the newest."""
+
+Act = Callable[[Upcoming], Awaitable[None]]
+Prove = Callable[[Sequence[Waiting], Sequence[bytes], Landing], Awaitable[list[Simulation]]]
+Rehearse = Callable[[Sequence[Waiting], Landing], Awaitable[list[tuple[Log, ...] | None]]]
+
+_log = get_logger("lookahead")
+
+
+class Lookahead:
+    """The pipeline's `Ahead`, of one chain. `listen`: brings what waits, for ever; `prove`: calls of ours behind it; `policy`: what they
+    are worth; `stake`: what may come to nothing; `hear`: learns of each that waits, and whether it
+    is an oracle's; `tell`: when there is nothing left to look at, and what was seen last."""
+
+    def __init__(
+        self,
+        chain: ChainState,
+        listen: Callable[[Callable[[Waiting], None]], Coroutine[Any, Any, None]],
+        rehearse: Rehearse,
+        prove: Prove,
+        policy: BidPolicy,
+        stake: Stake,
+        hear: Callable[[Waiting, bool], None] = lambda waiting, concerns: None,
+        tell: Callable[[Upcoming | None], None] = lambda upcoming: None,
+    ) -> None:
+        self._chain, self._listen, self._rehearse, self._prove = chain, listen, rehearse, prove
+        self._policy, self._stake, self._hear, self._tell = policy, stake, hear, tell
+        self._known: dict[tuple[Address, int], tuple[Waiting, int]] = {}
+        self._oracles: tuple[Head | None, frozenset[bytes]] = None, frozenset()
+        self._news = asyncio.Event()
+
+    def heard(self, waiting: Waiting) -> None:
+        """A transaction that waits; one with its nonce is replaced by it."""
+        concerns = self._concerns(waiting)
+        if concerns:
+            self._known[waiting.sender, waiting.nonce] = waiting, self._chain.head.number
+            self._news.set()
+        self._hear(waiting, concerns)
+
+    def moved(self) -> None:
+        """There is another head."""
+        self._news.set()
+
+    async def watch(self, act: Act) -> None:
+        """Until cancelled: `act` hears of each state that waits, again whenever it or the head has changed."""
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self._listen(self.heard))
+            group.create_task(self._run(act))
+
+    async def _run(self, act: Act) -> None:
+        last: Upcoming | None = None
+        while True:
+            await self._news.wait()
+            self._news.clear()
+            upcoming = await self.look()
+            if upcoming and upcoming != last:
+                await act(upcoming)
+            last = upcoming
+            if not self._news.is_set():
+                self._tell(upcoming)
+
+    async def look(self) -> Upcoming | None:
+        """What waits, on the newest head; None: nothing, or the node cannot say."""
+        head = self._chain.head
+        landing = self._chain.landing(head)
+        self._known = {key: item for key, item in self._known.items() if head.number - item[1] < KEEP_BLOCKS}
+        waiting = [item for item, _ in list(self._known.values())[-MOST:] if item.tip_wei(landing.base_fee_wei) >= 0]
+        ordered = sorted(waiting, key=lambda item: (-item.tip_wei(landing.base_fee_wei), item.nonce))
+        if not ordered:
+            return None
+        try:
+            ran = await self._rehearse(ordered, landing)
+        except Transient as away:
+            _log.debug("lookahead_postponed", reason=str(away))
+            return None
+        done = [(item, logs) for item, logs in zip(ordered, ran, strict=True) if logs and self._answers(logs)]
+        state = Overlay(self._chain.view)
+        for _, logs in done:
+            apply_logs(self._chain.book.sources, logs, state)
+        writes = tuple(state.writes())
+        if not writes or head != self._chain.head:
+            return None
+        return Upcoming(head.hash, tuple(item for item, _ in done), writes, min(item.tip_wei(landing.base_fee_wei) for item, _ in done))
+
+    # --- what comes of it
+
+    def state(self, upcoming: Upcoming) -> View:
+        return Overlay(self._chain.view, upcoming.writes)
+
+    def candidates(self, upcoming: Upcoming, landing: Landing) -> list[Candidate]:
+        return self._chain.foreseen(upcoming.writes, landing)
+
+    async def simulate(self, calls: Sequence[bytes], landing: Landing, upcoming: Upcoming) -> list[Simulation]:
+        return await self._prove(upcoming.before, calls, landing)
+
+    def bid(self, prediction: Prediction, gas_used: int, landing: Landing, upcoming: Upcoming) -> Bid:
+        """The policy's, as far as that is behind what waits. Raises what the policy raises, Skip("not_behind") where not even the least bid
+        is, and Skip("lookahead_cap")."""
+        made = self._policy.bid(prediction, gas_used, landing)
+        tip_wei = min(made.priority_fee_wei, upcoming.tip_wei - 1)
+        if tip_wei < 0:
+            raise Skip("not_behind", "what waits offers nothing: less cannot be offered")
+        self._stake.put(prediction.plan, landing, landing.base_fee_wei + tip_wei)
+        return Bid(made.max_fee_wei, tip_wei, made.gas_limit)
+
+    def looked(self, upcoming: Upcoming, planned: int, sent: Sequence[Outcome], seconds: float) -> None:
+        if planned:
+            on_way = sum(outcome.verdict is Verdict.PENDING for outcome in sent)
+            updates, ms = len(upcoming.before), round(seconds * 1000, 1)
+            _log.info("looked_ahead", updates=updates, tip_wei=upcoming.tip_wei, planned=planned, sent=on_way, ms=ms)
+
+    # --- whose
+
+    def _answers(self, logs: Sequence[Log]) -> bool:
+        return any(log.topics[:1] == (ANSWER_UPDATED,) for log in logs)
+
+    def _concerns(self, waiting: Waiting) -> bool:
+        oracles = self._followed()
+        return bytes.fromhex(waiting.to[2:]) in oracles or any(oracle in waiting.data for oracle in oracles)
+
+    def _followed(self) -> frozenset[bytes]:
+        """The contracts whose answers the book follows at this head."""
+        if self._oracles[0] != self._chain.head:
+            found = (f.address for f in self._chain.book.filters() if ANSWER_UPDATED in f.topics)
+            self._oracles = self._chain.head, frozenset(bytes.fromhex(address[2:]) for address in found)
+        return self._oracles[1]
