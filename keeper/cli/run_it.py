@@ -90,13 +90,21 @@ def deploy(
     ] = None,
     account: Annotated[bool, typer.Option("--account", help="An account contract instead, that holds positions for a while.")] = False,
     market: Annotated[str | None, typer.Option(metavar="NAME", help="With --account: where it holds; the only market that can.")] = None,
-    show: Annotated[bool, typer.Option("--show", help="With --account: say what it would be allowed, and send nothing.")] = False,
+    show: Annotated[bool, typer.Option("--show", help="With --account, --add-operator: send nothing, say what would be allowed.")] = False,
     again: Annotated[bool, typer.Option("--again", help="Though the config names one that is there.")] = False,
+    add_operator: Annotated[
+        Any,
+        typer.Option(parser=arguments.account, metavar="ADDRESS", help="Deploy nothing: let this signer use the executor that is there."),
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """Deploy the executor contract, or an account that obeys it. Roles not given here are taken from the config."""
     settings = settings_of(config)
-    if account:
+    if add_operator:
+        from keeper.commands.deploy import add_operator as add
+
+        show_rows(add(settings, add_operator, show), as_json)
+    elif account:
         from keeper.commands.deploy import deploy_account
 
         show_rows(deploy_account(settings, market, owner, beneficiary, operator, again, show, in_lines=not as_json), as_json)

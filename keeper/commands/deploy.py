@@ -1,4 +1,4 @@
-"""`keeper deploy`: put the executor on the chain, or an account contract that holds positions."""
+"""`keeper deploy`: put the executor on the chain, or an account contract that holds positions; let one more signer act."""
 
 from __future__ import annotations
 
@@ -99,6 +99,46 @@ def _lines(row: Row) -> list[Row]:
     return [{"what": key, "is": value} for key, value in lines]
 
 
+async def add_operator(settings: Settings, operator: Address, show: bool = False) -> list[Row]:
+    """Lets one more signer act through the executor: one transaction of the executor's owner. `show`: nothing is sent; the row has the call
+    for the owner's own wallet. One row; `state`: added, already or shown."""
+    chain = chain_named(settings)
+    address = chain.executor.address if chain.executor else None
+    if address is None:
+        raise ConfigError(
+            f"chains.{chain.name}.executor.address: there is no executor yet that could have another operator: deploy it first"
+        )
+    data = executor.add_operator_data(operator)
+    async with open_node(chain) as (rpc, reader):
+        owner, allowed = await _owner(chain, reader, address, operator)
+        state = "already" if allowed else "shown" if show else "added"
+        if state == "added":
+            key = await _owners_key(chain, owner)
+            await _transacted(chain, rpc, reader, key, await _nonce(rpc, key), data, address)
+    return [{"executor": address, "operator": operator, "state": state, "owner": owner, "call": hex_bytes(data), "chain": chain.name}]
+
+
+async def _owner(chain: ChainSettings, reader: Reader, address: Address, operator: Address) -> tuple[Address, bool]:
+    """Whose it is, and whether the operator is one already. Raises ConfigError."""
+    where = f"chains.{chain.name}.executor.address: {address}"
+    if not await reader.code(address):
+        raise ConfigError(f"{where} is no contract; see `keeper deploy`")
+    owner, allowed = await reader.calls([executor.owner(address), executor.is_operator(address, operator)])
+    if owner is None or allowed is None or len(owner) != 32 or len(allowed) != 32:
+        raise ConfigError(f"{where} is not an executor; see `keeper deploy`")
+    return Address("0x" + owner[-20:].hex()), bool(int.from_bytes(allowed))
+
+
+async def _owners_key(chain: ChainSettings, owner: Address) -> Key:
+    key = await _key(chain)
+    if key.address != owner:
+        raise ConfigError(
+            f"chains.{chain.name}.signer: {key.address} is not the owner of the executor, who alone can add an operator: {owner} can send"
+            " the call that --show prints"
+        )
+    return key
+
+
 async def _custodial(chain: ChainSettings, reader: Reader, name: str | None) -> Any:
     """Raises ConfigError."""
     found = [await open_market(chain, item, reader) for item in chain.markets if name in (None, item.name)]
@@ -138,21 +178,33 @@ async def _nonce(rpc: Rpc, key: Key) -> int:
 
 
 async def _deployed(chain: ChainSettings, rpc: Rpc, reader: Reader, key: Key, nonce: int, data: bytes) -> Address:
-    head = await reader.head()
-    tx = await _signed(rpc, key, data, chain.chain_id, nonce, 2 * next_base_fee(head), chain.bidding.min_priority_fee_wei)
-    address = await _mined(rpc, await _sent(rpc, tx, key.address))
+    receipt = await _transacted(chain, rpc, reader, key, nonce, data)
+    address = Address(receipt["contractAddress"].lower())
     if not await reader.code(address):
         raise Halt(f"the deployment left no code at {address}")
     return address
 
 
-async def _signed(rpc: Rpc, key: Key, data: bytes, chain_id: int, nonce: int, base_wei: int, priority_wei: int) -> bytes:
+async def _transacted(
+    chain: ChainSettings, rpc: Rpc, reader: Reader, key: Key, nonce: int, data: bytes, to: Address | None = None
+) -> dict[str, Any]:
+    """A mined transaction's receipt. `to` None: it creates a contract."""
+    head = await reader.head()
+    what = "call" if to else "deployment"
+    fees = (2 * next_base_fee(head), chain.bidding.min_priority_fee_wei)
+    tx = await _signed(rpc, key, {"data": hex_bytes(data)} | ({"to": checksum(to)} if to else {}), chain.chain_id, nonce, fees, what)
+    return await _mined(rpc, await _sent(rpc, tx, key.address, what), what)
+
+
+async def _signed(rpc: Rpc, key: Key, call: Row, chain_id: int, nonce: int, fees: tuple[int, int], what: str) -> bytes:
+    """`fees`: twice the base fee, and the priority fee, in wei per gas."""
     from eth_account import Account
 
+    base_wei, priority_wei = fees
     try:
-        gas = int(await rpc.request("eth_estimateGas", {"from": key.address, "data": hex_bytes(data)}, "latest"), 16)
+        gas = int(await rpc.request("eth_estimateGas", {"from": key.address, **call}, "latest"), 16)
     except RpcError as error:
-        raise Halt(f"the deployment would fail: {error.message} (sender {key.address})") from None
+        raise Halt(f"the {what} would fail: {error.message} (sender {key.address})") from None
     fields = {
         "chainId": chain_id,
         "nonce": nonce,
@@ -160,27 +212,28 @@ async def _signed(rpc: Rpc, key: Key, data: bytes, chain_id: int, nonce: int, ba
         "maxFeePerGas": base_wei + priority_wei,
         "maxPriorityFeePerGas": priority_wei,
         "value": 0,
-        "data": hex_bytes(data),
+        **call,
     }
     return bytes(Account.sign_transaction(fields, key.reveal()).raw_transaction)
 
 
-async def _sent(rpc: Rpc, raw: bytes, sender: Address) -> Hash:
+async def _sent(rpc: Rpc, raw: bytes, sender: Address, what: str) -> Hash:
     """Its hash is told before the wait, in which people lose patience."""
     tx = Hash(hex_bytes(keccak(raw)))
     sent = await PublicRelay(rpc).send(raw, tx)
     if sent.result is SendResult.REFUSED:
-        raise Halt(f"the node refuses the deployment: {sent.detail} (sender {sender})")
-    _log.info("deployment_sent", tx=tx)
+        raise Halt(f"the node refuses the {what}: {sent.detail} (sender {sender})")
+    _log.info(f"{what}_sent", tx=tx)
     return tx
 
 
-async def _mined(rpc: Rpc, tx: Hash) -> Address:
+async def _mined(rpc: Rpc, tx: Hash, what: str) -> dict[str, Any]:
     for _ in range(RECEIPT_TRIES):
-        receipt = await rpc.request("eth_getTransactionReceipt", tx)
+        receipt: dict[str, Any] | None = await rpc.request("eth_getTransactionReceipt", tx)
         if receipt is not None:
             if int(receipt["status"], 16) != 1:
-                raise Halt(f"the deployment {tx} reverted")
-            return Address(receipt["contractAddress"].lower())
+                raise Halt(f"the {what} {tx} reverted")
+            return receipt
         await asyncio.sleep(RECEIPT_WAIT_S)
-    raise Halt(f"the deployment {tx} is not mined yet: look it up, and put the contract's address into the config when it is")
+    then = ", and put the contract's address into the config when it is" if what == "deployment" else ""
+    raise Halt(f"the {what} {tx} is not mined yet: look it up{then}")
