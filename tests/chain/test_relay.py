@@ -5,8 +5,9 @@ from collections.abc import Callable
 import pytest
 from eth_account import Account
 
-from keeper.chain.relay import DryRelay, PublicRelay, classify
+from keeper.chain.relay import DryRelay, PublicRelay
 from keeper.chain.rpc import Rpc
+from keeper.chain.send_replies import classify
 from keeper.devnet import Devnet
 from keeper.testing.faults import Fault, FaultProxy
 from keeper.types import Hash, SendResult, Sent
