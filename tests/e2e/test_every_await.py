@@ -133,6 +133,7 @@ async def assert_right(here: World, prey: set[str] | None, before_wei: int) -> s
 async def test_a_keeper_killed_at_any_await_between_plan_and_settlement_sends_nothing_twice_and_loses_nothing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """A block comes while nobody is there: what was sent lands, and what was not written down before is nobody's."""
     async with world(ACCOUNTS, SEED) as here:
         await here.net.set_prices(await drop(here, FALL_PERCENT))
         height, before_wei = await here.net.mine(), await wei(here)
@@ -143,6 +144,8 @@ async def test_a_keeper_killed_at_any_await_between_plan_and_settlement_sends_no
                 snapshot = await here.net.snapshot()
                 mine = World(here.net, here.executor, here.settings.model_copy(update={"data_dir": tmp_path / str(at)}))
                 survived = await lives(mine, chain, at, monkeypatch)
+                await here.net.mine()
+                await step_of(chain)
                 await finishes(mine, chain, monkeypatch)
                 prey = await assert_right(mine, prey, before_wei)
                 await goes_back(here, chain, snapshot, height)
