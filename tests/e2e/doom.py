@@ -31,6 +31,7 @@ class Doom:
         self._left = at
         self._mortal: list[asyncio.Task[Any]] = []
         self._outside: list[asyncio.Task[Any]] = []
+        self._abandoned: list[asyncio.Future[Any]] = []
 
     async def over(self, work: Coroutine[Any, Any, T]) -> T:
         """Do this work unless death comes first. Raises Killed."""
@@ -41,6 +42,13 @@ class Doom:
         finally:
             loop.set_task_factory(None)
             await asyncio.gather(*self._mortal, *self._outside, return_exceptions=True)
+            self._bury()
+
+    def _bury(self) -> None:
+        """What death left unheard would be logged whenever the garbage is collected: it is heard now."""
+        for future in self._abandoned:
+            if future.done() and not future.cancelled():
+                future.exception()
 
     async def handed_over(self, work: Coroutine[Any, Any, T]) -> T:
         """One await, whatever the work is made of."""
@@ -85,6 +93,8 @@ class Doom:
                 self._live_on()
             except BaseException as thrown:
                 error = thrown
+                if isinstance(waits_for, asyncio.Future):
+                    self._abandoned.append(waits_for)
 
 
 def over_node_and_file(doom: Doom, patch: pytest.MonkeyPatch) -> None:
