@@ -91,10 +91,12 @@ class ChainState:
         """Who would be due if these cells were written, and is not without. Everything is as before afterwards."""
         tables = self.book.tables
         undo = tables.write(writes)
-        self.watch.update(writes, tables)
-        found = self.watch.candidates(tables, landing)
-        tables.write(undo)
-        self.watch.update(undo, tables)
+        try:
+            self.watch.update(writes, tables)
+            found = self.watch.candidates(tables, landing)
+        finally:
+            tables.write(undo)
+            self.watch.update(undo, tables)
         return [c for c in found if not c.market.health(tables, c.account, landing.timestamp_s).liquidatable]
 
     def prices(self) -> Prices:

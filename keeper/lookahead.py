@@ -138,7 +138,9 @@ class Lookahead:
     # --- whose
 
     def _answers(self, logs: Sequence[Log]) -> bool:
-        return any(log.topics[:1] == (ANSWER_UPDATED,) for log in logs)
+        """By the word of an oracle that is followed: anybody can say as much."""
+        oracles = self._followed()
+        return any(log.topics[:1] == (ANSWER_UPDATED,) and bytes.fromhex(log.address[2:]) in oracles for log in logs)
 
     def _concerns(self, waiting: Waiting) -> bool:
         oracles = self._followed()

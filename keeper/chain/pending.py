@@ -61,12 +61,12 @@ class PendingFeed:
             await socket.send_str(orjson.dumps(ask).decode())
             async for message in socket:
                 if message.type in {aiohttp.WSMsgType.TEXT, aiohttp.WSMsgType.BINARY}:
-                    said = orjson.loads(message.data)
-                    if said.get("method") == "eth_subscription":
-                        yield said["params"]["result"]
-                    elif "error" in said:
-                        self._refused(said["error"])
+                    told, error = _told(message.data)
+                    if error:
+                        self._refused(error)
                         return
+                    if told:
+                        yield told
 
     def _refused(self, error: Any) -> None:
         """Some nodes know hashes only."""
@@ -81,6 +81,16 @@ class PendingFeed:
             except RpcError:
                 return None
         return waiting_of(raw) if isinstance(raw, dict) else None
+
+
+def _told(text: str | bytes) -> tuple[Any, Any]:
+    """What a message tells of, and what it refuses; either may be None. Raises Transient for what is no message."""
+    try:
+        said = orjson.loads(text)
+        told = said["params"]["result"] if said.get("method") == "eth_subscription" else None
+        return told, said.get("error")
+    except (orjson.JSONDecodeError, KeyError, TypeError, AttributeError):
+        raise Transient("the node sent something that is not a notice") from None
 
 
 def waiting_of(raw: dict[str, Any]) -> Waiting | None:

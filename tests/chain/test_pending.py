@@ -92,6 +92,8 @@ async def stingy(net: Devnet, knows: int) -> AsyncIterator[tuple[str, list[Any]]
                 await socket.send_json({"jsonrpc": "2.0", "id": 1, "error": {"code": -32602, "message": "unsupported"}})
                 continue
             await socket.send_json({"jsonrpc": "2.0", "id": 1, "result": "0x1"})
+            if len(asked) % 2:  # cut short
+                await socket.send_str('{"jsonrpc": "2.0", "method": "eth_subscr')
             tx = await net.send(TRADER, SINK, b"", gas=30_000)
             await socket.send_json({"jsonrpc": "2.0", "method": "eth_subscription", "params": {"subscription": "0x1", "result": tx}})
             break
@@ -111,8 +113,9 @@ async def stingy(net: Devnet, knows: int) -> AsyncIterator[tuple[str, list[Any]]
 async def test_where_hashes_alone_are_told_each_is_asked_for_and_a_lost_connection_is_made_again(net: Devnet) -> None:
     async with node(net) as rpc, stingy(net, knows=1) as (url, asked), told(PendingFeed(url, rpc)) as found:
         first, second = await found.get(), await found.get()
-    assert (first.sender, second.nonce) == (TRADER, first.nonce + 1)
-    assert asked == [["newPendingTransactions", True], ["newPendingTransactions"], ["newPendingTransactions"]]
+    assert (first.sender, second.nonce > first.nonce) == (TRADER, True)
+    assert asked[:2] == [["newPendingTransactions", True], ["newPendingTransactions"]]
+    assert {tuple(one) for one in asked[1:]} == {("newPendingTransactions",)}
 
 
 async def test_a_node_that_tells_of_nothing_is_a_mistake_in_the_config(net: Devnet) -> None:
