@@ -7,7 +7,7 @@ rehearsed by the node; its logs, taken as if they had happened, say the rest. So
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Iterable, Sequence
 from typing import Any
 
 from keeper.app import ANSWER_UPDATED, ChainState
@@ -31,6 +31,22 @@ Prove = Callable[[Sequence[Waiting], Sequence[bytes], Landing], Awaitable[list[S
 Rehearse = Callable[[Sequence[Waiting], Landing], Awaitable[list[tuple[Log, ...] | None]]]
 
 _log = get_logger("lookahead")
+
+
+def block_order(waiting: Iterable[Waiting], base_fee_wei: int) -> list[Waiting]:
+    """As a builder takes them: the highest tip first, but each behind its sender's own before it; without what cannot be in the block."""
+    queues: dict[Address, list[Waiting]] = {}
+    for item in sorted(waiting, key=lambda item: item.nonce, reverse=True):
+        queues.setdefault(item.sender, []).append(item)
+    found: list[Waiting] = []
+    while queues:
+        sender = max(queues, key=lambda sender: queues[sender][-1].tip_wei(base_fee_wei))
+        item = queues[sender].pop()
+        if item.tip_wei(base_fee_wei) >= 0:
+            found.append(item)
+        if item.tip_wei(base_fee_wei) < 0 or not queues[sender]:
+            del queues[sender]
+    return found
 
 
 class Lookahead:
@@ -90,8 +106,7 @@ class Lookahead:
         head = self._chain.head
         landing = self._chain.landing(head)
         self._known = {key: item for key, item in self._known.items() if head.number - item[1] < KEEP_BLOCKS}
-        waiting = [item for item, _ in list(self._known.values())[-MOST:] if item.tip_wei(landing.base_fee_wei) >= 0]
-        ordered = sorted(waiting, key=lambda item: (-item.tip_wei(landing.base_fee_wei), item.nonce))
+        ordered = block_order((item for item, _ in list(self._known.values())[-MOST:]), landing.base_fee_wei)
         if not ordered:
             return None
         try:

@@ -15,7 +15,7 @@ from eth_utils.crypto import keccak
 from keeper.arena.rival import SECOND_KEY
 from keeper.arena.tactics import RIVALS, Tactic, tactics
 from keeper.devnet import Devnet
-from keeper.devnet.anvil import GUARD
+from keeper.devnet.anvil import GUARD, end
 from keeper.devnet.configfile import without_auctions
 from keeper.devnet.names import DEPLOYER
 from keeper.errors import ConfigError, Halt
@@ -29,7 +29,6 @@ DAEMONS = (US, COPY)
 KNOWN = (*RIVALS, COPY)
 DAEMON_MS = 50
 FUNDS_WEI = 100 * 10**18
-STOP_S = 10.0
 TAIL = 400
 
 
@@ -108,7 +107,7 @@ async def running(entrant: Entrant, config: Path, seed: int) -> AsyncIterator[as
         try:
             yield process
         finally:
-            await _stop(process)
+            await end(process)
 
 
 async def watched(entrant: Entrant, process: asyncio.subprocess.Process, config: Path) -> None:
@@ -116,14 +115,3 @@ async def watched(entrant: Entrant, process: asyncio.subprocess.Process, config:
     status = await process.wait()
     tail = (config.parent / "log").read_text(errors="replace")[-TAIL:].strip()
     raise Halt(f"arena: {entrant.name} ended with status {status}: {tail}")
-
-
-async def _stop(process: asyncio.subprocess.Process) -> None:
-    if process.returncode is None:
-        with contextlib.suppress(ProcessLookupError):
-            process.terminate()
-    try:
-        await asyncio.wait_for(process.wait(), STOP_S)
-    except TimeoutError:
-        process.kill()
-        await process.wait()

@@ -46,7 +46,7 @@ async def anvil(binary: Path, port: int, *flags: str) -> AsyncIterator[Node]:
             drain = asyncio.create_task(_drain(_output(process)))
             yield node
         finally:
-            await _stop(process)
+            await end(process)
             if drain is not None:
                 await drain
 
@@ -91,7 +91,8 @@ async def _drain(output: asyncio.StreamReader) -> None:
         pass
 
 
-async def _stop(process: asyncio.subprocess.Process) -> None:
+async def end(process: asyncio.subprocess.Process) -> None:
+    """Ask it to, and make it."""
     if process.returncode is None:
         with contextlib.suppress(ProcessLookupError):
             process.terminate()
