@@ -2,31 +2,69 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import os
+from collections.abc import AsyncIterator, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
 from functools import partial
 
 from keeper.app import Chain, ChainState
+from keeper.chain.bundles import BundleChannel
+from keeper.chain.carriers import Carriers, Channel, Each
 from keeper.chain.fees import next_base_fee
+from keeper.chain.private import PrivateChannel
 from keeper.chain.relay import DryRelay, PublicRelay
+from keeper.chain.rpc import Rpc
 from keeper.chain.rpc_errors import RpcError
 from keeper.chain.simulate import NodeSimulator
+from keeper.config.settings import ChannelSettings
 from keeper.errors import Transient
 from keeper.execution import executor
 from keeper.execution.calls import calldata
 from keeper.execution.engine import Limits, TxEngine
 from keeper.execution.hand import Hand
+from keeper.execution.keys import load_key, throwaway_key
 from keeper.execution.outbox import Outbox
 from keeper.execution.receipts import NodeReceipts
-from keeper.execution.signer import decode
+from keeper.execution.signer import Signer, decode
 from keeper.execution.submission import Submission
 from keeper.log import get_logger
+from keeper.secret import Secret
 from keeper.storage.database import Database
 from keeper.types import Address, Head, Log, Prediction
 
 _log = get_logger("daemon")
 
 
-def engine(chain: Chain, database: Database, hand: Hand, live: bool, prover: NodeSimulator) -> TxEngine:
+SEND_TIMEOUT_S = 3.0
+VOUCHED = "X-Flashbots-Signature"
+
+
+@asynccontextmanager
+async def open_carrier(chain: Chain, live: bool) -> AsyncIterator[Carriers]:
+    """Every way to the builders that is configured; without any the node's own. A dry run has them in name only. Raises ConfigError."""
+    settings = chain.settings
+    async with AsyncExitStack() as stack:
+        if live:
+            channels = [await _channel(chain, item, stack) for item in settings.channels]
+            yield Carriers(channels or [Each(PublicRelay(chain.rpc))])
+        else:
+            yield Carriers([Each(DryRelay(), ties=any(item.kind == "bundle" for item in settings.channels))])
+
+
+async def _channel(chain: Chain, item: ChannelSettings, stack: AsyncExitStack) -> Channel:
+    rpc = chain.rpc
+    if item.url or item.auth:
+        key = await load_key(item.auth, os.environ) if item.auth else throwaway_key()
+        signer = Signer(Secret(key.reveal().hex()))
+        url, name = (item.url or chain.settings.rpc_url).reveal(), f"channel {item.name}"
+        rpc = Rpc(url, name, SEND_TIMEOUT_S, retries=0, sign=lambda body: {VOUCHED: signer.vouch(body)})
+        stack.push_async_callback(rpc.close)
+    if item.kind == "bundle":
+        return BundleChannel(rpc, item.blocks)
+    return PrivateChannel(rpc, item.blocks) if item.kind == "private" else Each(PublicRelay(rpc))
+
+
+def engine(chain: Chain, database: Database, hand: Hand, carrier: Carriers, prover: NodeSimulator) -> TxEngine:
     """Of the signer's transactions. `prover`: tells which of those on their way have gone stale."""
     settings = chain.settings
     limits = Limits(
@@ -35,9 +73,8 @@ def engine(chain: Chain, database: Database, hand: Hand, live: bool, prover: Nod
         resend_after_blocks=settings.limits.resend_after_blocks,
         confirmations=settings.confirmations,
     )
-    relay = PublicRelay(chain.rpc) if live else DryRelay()
     outbox = Outbox(database, settings.chain_id, hand.signer.address)
-    return TxEngine(outbox, hand.signer, relay, NodeReceipts(chain.rpc), next_base_fee, limits, partial(_stale, chain, prover))
+    return TxEngine(outbox, hand.signer, carrier, NodeReceipts(chain.rpc), next_base_fee, limits, partial(_stale, chain, prover))
 
 
 async def _stale(chain: Chain, prover: NodeSimulator, ahead: Sequence[Submission], head: Head) -> set[int]:

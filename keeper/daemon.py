@@ -19,6 +19,7 @@ from prometheus_client import CollectorRegistry, start_http_server
 from keeper import acting
 from keeper.app import Chain, ChainState, halt_file, ledger_path, meet, open_chain, open_state, races_path, unpriced
 from keeper.bidding.caps import Capped
+from keeper.bidding.channels import Channel
 from keeper.bidding.stake import Stake
 from keeper.book.audit import Auditor
 from keeper.book.indexer import Progress
@@ -150,7 +151,8 @@ async def open_pipeline(
         if recorder:
             recorder.tape.write(EXECUTOR, hand.executor)
         prover = acting.simulator(chain, hand)
-        engine = acting.engine(chain, database, hand, live, prover)
+        carrier = await stack.enter_async_context(acting.open_carrier(chain, live))
+        engine = acting.engine(chain, database, hand, carrier, prover)
         learned = await Learned.recall(races_path(settings, named), purse(named.bidding))
         sink = _Sink(Ledger(database), Reporter(named.name, _log, metrics), listeners, named.name, learned.budget.heard)
         fuse = Fuse(halt_file(settings, named), breakers(named.breakers), Ledger(database), sink.reporter.halted)
@@ -167,7 +169,8 @@ async def open_pipeline(
         report, bids = _Report(settings, chain, sink, alerts, listeners, fuse), Capped(bidder, caps(named.bidding), learned.budget)
         parts = replace(_parts(chain, hand, prover, desk, sink, report, foresee, judge, bids), advise=bidder.advise)
         if named.lookahead.enabled and not recorder:
-            parts = replace(parts, ahead=_lookahead(chain, prover, bids, sink, listeners))
+            placed = replace(bids, policy=bid_policy(named.bidding, learned.odds, Channel.BUILDER)) if carrier.ties else bids
+            parts = replace(parts, ahead=_lookahead(chain, prover, placed, carrier.ties, sink, listeners))
         chain.patience.model = TapedModel(recorder, judge) if recorder else judge
         chain.planner.warmth = TapedWarmth(recorder, chain.prewarmer) if recorder else chain.prewarmer
         pipeline = Pipeline(recorded(parts, recorder) if recorder else parts)
@@ -176,11 +179,12 @@ async def open_pipeline(
         yield pipeline
 
 
-def _lookahead(chain: Chain, prover: NodeSimulator, bids: BidPolicy, sink: _Sink, listeners: Listeners) -> Lookahead:
+def _lookahead(chain: Chain, prover: NodeSimulator, bids: BidPolicy, tied: bool, sink: _Sink, listeners: Listeners) -> Lookahead:
     settings = chain.settings
     url = settings.ws_url.reveal() if settings.ws_url else ""
-    stake = Stake(settings.lookahead.max_at_stake_per_day_wei)
-    sink.hearers += (stake.heard,)
+    stake = None if tied else Stake(settings.lookahead.max_at_stake_per_day_wei)
+    if stake:
+        sink.hearers += (stake.heard,)
 
     def tell(upcoming: Upcoming | None) -> None:
         for listener in listeners.looked:

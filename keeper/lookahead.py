@@ -51,8 +51,8 @@ def block_order(waiting: Iterable[Waiting], base_fee_wei: int) -> list[Waiting]:
 
 class Lookahead:
     """The pipeline's `Ahead`, of one chain. `listen`: brings what waits, for ever; `prove`: calls of ours behind it; `policy`: what they
-    are worth; `stake`: what may come to nothing; `hear`: learns of each that waits, and whether it
-    is an oracle's; `tell`: when there is nothing left to look at, and what was seen last."""
+    are worth; `stake`: what may come to nothing, None: nothing can, for ours is tied to what waits; `hear`: learns of each that waits, and
+    whether it is an oracle's; `tell`: when there is nothing left to look at, and what was seen last."""
 
     def __init__(
         self,
@@ -61,7 +61,7 @@ class Lookahead:
         rehearse: Rehearse,
         prove: Prove,
         policy: BidPolicy,
-        stake: Stake,
+        stake: Stake | None,
         hear: Callable[[Waiting, bool], None] = lambda waiting, concerns: None,
         tell: Callable[[Upcoming | None], None] = lambda upcoming: None,
     ) -> None:
@@ -135,9 +135,11 @@ class Lookahead:
         return await self._prove(upcoming.before, calls, landing)
 
     def bid(self, prediction: Prediction, gas_used: int, landing: Landing, upcoming: Upcoming) -> Bid:
-        """The policy's, as far as that is behind what waits. Raises what the policy raises, Skip("not_behind") where not even the least bid
-        is, and Skip("lookahead_cap")."""
+        """The policy's; where nothing but the tip puts it behind what waits, as far as that does. Raises what the policy
+        raises, Skip("not_behind") where not even the least bid is, and Skip("lookahead_cap")."""
         made = self._policy.bid(prediction, gas_used, landing)
+        if self._stake is None:
+            return made
         tip_wei = min(made.priority_fee_wei, upcoming.tip_wei - 1)
         if tip_wei < 0:
             raise Skip("not_behind", "what waits offers nothing: less cannot be offered")

@@ -246,7 +246,8 @@ class Pipeline:
             for (plan, data), simulation in zip(calls, simulations[len(ahead) :], strict=False):
                 with suppress(Skip):
                     if simulation.ok:
-                        jobs.append(Job(plan, data, simulation, look.bid(plan, simulation.gas_used, landing, upcoming)))
+                        bid = look.bid(plan, simulation.gas_used, landing, upcoming)
+                        jobs.append(Job(plan, data, simulation, bid, upcoming.before))
         return jobs
 
     def _plan(

@@ -32,6 +32,7 @@ from keeper.types import (
     LogFilter,
     Outcome,
     Pair,
+    Parcel,
     PoolKey,
     PoolPrice,
     Prediction,
@@ -386,7 +387,20 @@ class BidPolicy(Protocol):
 
 
 class Relay(Protocol):
+    """One way to the block builders. Never raises for what a node or a network does, and never sends twice."""
+
     async def send(self, raw: bytes, tx: Hash) -> Sent: ...
+
+
+class Carrier(Protocol):
+    """All the ways to them. `carry`: these parcels, in the order of their nonces, an answer each; `last_block`: the last block in which
+    what is sent for a block can land, 0 where it may land at any time; `recall`: nothing may come of what is on its way any more."""
+
+    async def carry(self, parcels: Sequence[Parcel]) -> list[Sent]: ...
+
+    def last_block(self, block: int, behind: bool) -> int: ...
+
+    async def recall(self) -> None: ...
 
 
 class Clock(Protocol):

@@ -37,10 +37,10 @@ def purse(bidding: BiddingSettings) -> Purse:
     return Purse(bidding.max_bid_wei, bidding.max_bid_per_block_wei, bidding.max_bid_per_day_wei)
 
 
-def bid_policy(bidding: BiddingSettings, odds: Odds) -> BidPolicy:
-    """The installed policy of that name."""
+def bid_policy(bidding: BiddingSettings, odds: Odds, channel: Channel | None = None) -> BidPolicy:
+    """The installed policy of that name; for that channel, or the configured one."""
     make = next(iter(entry_points(group="keeper.bidding", name=bidding.policy))).load()
-    made: BidPolicy = make(Terms(caps(bidding), Channel(bidding.channel), bidding.profit_share_bps, odds))
+    made: BidPolicy = make(Terms(caps(bidding), channel or Channel(bidding.channel), bidding.profit_share_bps, odds))
     return made
 
 

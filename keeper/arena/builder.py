@@ -40,10 +40,19 @@ class Builder:
         self.seen[tx.hash] = tx
         return tx
 
-    def send_bundle(self, owner: str, txs: Sequence[str], first_block: int, last_block: int) -> Bundle:
-        """`txs`: raw transactions, or hashes of public ones that wait. Raises Refused."""
+    def send_bundle(
+        self,
+        owner: str,
+        txs: Sequence[str],
+        first_block: int,
+        last_block: int,
+        dropping: frozenset[Hash] = frozenset(),
+        reverting: frozenset[Hash] = frozenset(),
+        name: str = "",
+    ) -> Bundle:
+        """`txs`: raw transactions, or hashes of public ones that wait. For the others see `Bundle`. Raises Refused."""
         members = tuple(self._member(owner, item) for item in txs)
-        bundle = Bundle(members, first_block, last_block, owner, self._arrival(owner))
+        bundle = Bundle(members, first_block, last_block, owner, self._arrival(owner), dropping, reverting, name)
         self.pool.add_bundle(bundle)
         self.seen.update({tx.hash: tx for tx in members if tx.owner == owner})
         return bundle
@@ -90,7 +99,7 @@ class Builder:
         strangers = traffic(fee)
         room = gas_limit - sum(int(tx["gas"], 16) for tx in strangers)
         units = await self._fitting(room, Landing(number, int(head["timestamp"], 16) + step_s, fee))
-        self.built[number] = tuple([Hash(await self._net.request(*tx.request)) for unit in units for tx in unit])
+        self.built[number] = tuple([Hash(await self._net.request(*tx.request)) for unit in units for tx in unit.txs])
         for stranger in strangers:
             await self._net.request("eth_sendTransaction", stranger | {"maxFeePerGas": hex(4 * fee), "maxPriorityFeePerGas": "0x0"})
         await self._net.request("anvil_setTime", head["timestamp"])
@@ -107,10 +116,10 @@ class Builder:
         while True:
             units = arrange(self.pool.txs(), bundles, nonces, landing.base_fee_wei, gas_limit, SLOT_MS, spent)
             ran = await self._ran(units, landing)
-            whole = {bundle.txs: bundle for bundle in bundles}
-            failing = next((whole[unit] for unit, tx in _flat(units) if unit in whole and not ran[tx.hash][0]), None)
+            failed = ((unit.bundle, tx) for unit, tx in _flat(units) if unit.bundle and not ran[tx.hash][0])
+            failing = next(((bundle, tx) for bundle, tx in failed if tx.hash not in bundle.reverting), None)
             if failing is not None:
-                bundles.remove(failing)
+                bundles = [one for one in bundles if one is not failing[0]] + _without(*failing)
             elif ran.keys() <= spent.keys():
                 return units
             spent |= {tx: gas for tx, (_, gas) in ran.items()}
@@ -133,7 +142,13 @@ class Builder:
 
 
 def _flat(units: Sequence[Unit]) -> list[tuple[Unit, Tx]]:
-    return [(unit, tx) for unit in units for tx in unit]
+    return [(unit, tx) for unit in units for tx in unit.txs]
+
+
+def _without(bundle: Bundle, failing: Tx) -> list[Bundle]:
+    """What is left to offer of a bundle in which this one fails."""
+    left = tuple(tx for tx in bundle.txs if tx is not failing)
+    return [replace(bundle, txs=left)] if failing.hash in bundle.dropping and left else []
 
 
 def _call(tx: Tx) -> dict[str, str]:

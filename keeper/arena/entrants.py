@@ -30,6 +30,17 @@ KNOWN = (*RIVALS, COPY)
 DAEMON_MS = 50
 FUNDS_WEI = 100 * 10**18
 TAIL = 400
+LOOKS = """[chains.lookahead]
+enabled = true
+
+[[chains.channels]]
+name = "public"
+kind = "public"
+
+[[chains.channels]]
+name = "builder"
+kind = "bundle"
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +97,7 @@ def write_config(net: Devnet, entrant: Entrant, port: int, folder: Path) -> Path
     )
     text = text.replace("[chains.executor]\n", f'[chains.executor]\naddress = "{entrant.executor}"\n')
     if entrant.name == US:
-        text = text.replace("[chains.guard]\n", "[chains.lookahead]\nenabled = true\n\n[chains.guard]\n")
+        text = text.replace("[chains.guard]\n", f"{LOOKS}\n[chains.guard]\n")
     path = folder / "keeper.toml"
     path.write_text(text)
     return path

@@ -109,7 +109,8 @@ class Front:
         said = params[0]
         first = int(said["blockNumber"], 16)
         last = int(said.get("maxBlockNumber") or said["blockNumber"], 16)
-        bundle = self._builder.send_bundle(who, said["txs"], first, last)
+        dropping, reverting = (frozenset(said.get(spare, ())) for spare in ("droppingTxHashes", "revertingTxHashes"))
+        bundle = self._builder.send_bundle(who, said["txs"], first, last, dropping, reverting, said.get("replacementUuid", ""))
         return {"bundleHash": bundle.txs[-1].hash}
 
     async def _count(self, who: str, params: list[Any]) -> Any:

@@ -45,13 +45,17 @@ class Tx:
 
 @dataclass(frozen=True, slots=True)
 class Bundle:
-    """All or nothing, in this order, in one of these blocks."""
+    """All or nothing, in this order, in one of these blocks; but for those that may be left out (`dropping`: where they cannot be, or can
+    no more; `reverting`: then too, or they may fail). `name`: a later one of its owner's with the same takes its place."""
 
     txs: tuple[Tx, ...]
     first_block: int
     last_block: int
     owner: str = ""
     arrived_ms: int = 0
+    dropping: frozenset[Hash] = frozenset()
+    reverting: frozenset[Hash] = frozenset()
+    name: str = ""
 
     def tip_wei(self, base_fee_wei: int) -> int:
         """The mean per gas of its owner's transactions: what it carries along of others pays whoever takes it."""
@@ -80,6 +84,8 @@ class Mempool:
         """Raises Refused for an empty one, or one whose blocks are none."""
         if not bundle.txs or bundle.last_block < bundle.first_block:
             raise Refused("invalid bundle")
+        same = (bundle.owner, bundle.name, bundle.first_block)
+        self._bundles = [held for held in self._bundles if not held.name or (held.owner, held.name, held.first_block) != same]
         self._bundles.append(bundle)
 
     def find(self, tx: Hash) -> Tx | None:

@@ -3,15 +3,21 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
 
 from keeper.arena.mempool import Bundle, Tx
 from keeper.types import Address, Hash
 
-Unit = tuple[Tx, ...]
-"""What goes into a block together: one transaction, or a bundle."""
+
+@dataclass(frozen=True, slots=True)
+class Unit:
+    """What goes into a block together: one transaction, or what there is room for of a bundle."""
+
+    txs: tuple[Tx, ...]
+    bundle: Bundle | None = None
+
 
 NOTHING: Mapping[Hash, int] = MappingProxyType({})
 
@@ -23,17 +29,21 @@ class _Block:
     nonces: dict[Address, int]
     spent: Mapping[Hash, int]
 
-    def takes(self, unit: Unit) -> bool:
-        """Put it in if it fits: every nonce is its sender's next, every fee covers the base fee, the gas is there."""
-        nonces, gas_left = dict(self.nonces), self.gas_left
-        for tx in unit:
+    def takes(self, txs: Iterable[Tx], spare: Collection[Hash] = ()) -> tuple[Tx, ...]:
+        """Put them in if they fit: every nonce is its sender's next, every fee covers the base fee, the gas is there. Of the spare ones
+        those that do; nothing if one of the others does not."""
+        nonces, gas_left, taken = dict(self.nonces), self.gas_left, list[Tx]()
+        for tx in txs:
             due = tx.nonce == nonces.get(tx.sender, 0)
             if not due or tx.tip_wei(self.base_fee_wei) < 0 or tx.gas_limit > gas_left:
-                return False
+                if tx.hash in spare:
+                    continue
+                return ()
             nonces[tx.sender] = tx.nonce + 1
             gas_left -= self.spent.get(tx.hash, tx.gas_limit)
+            taken.append(tx)
         self.nonces, self.gas_left = nonces, gas_left
-        return True
+        return tuple(taken)
 
 
 def arrange(
@@ -59,11 +69,12 @@ def arrange(
         if not heads and not offers:
             return units
         best = min([*heads, *offers], key=lambda item: _rank(item, base_fee_wei))
-        unit = best.txs if isinstance(best, Bundle) else (best,)
-        if isinstance(best, Bundle):
-            offers.remove(best)
-        if block.takes(unit):
-            units.append(unit)
+        whole = best if isinstance(best, Bundle) else None
+        if whole:
+            offers.remove(whole)
+        spare = whole.dropping | whole.reverting if whole else frozenset()
+        if taken := block.takes(best.txs if isinstance(best, Bundle) else [best], spare):
+            units.append(Unit(taken, whole))
             _drop_taken(waiting, block.nonces)
         elif isinstance(best, Tx):
             waiting[best.sender].clear()  # nor can what comes after it

@@ -109,6 +109,7 @@ def waiting_of(raw: dict[str, Any]) -> Waiting | None:
             data=from_hex(raw["input"]),
             max_fee_wei=most,
             priority_fee_wei=int(raw.get("maxPriorityFeePerGas") or hex(most), 16),
+            told=raw,
         )
     except (KeyError, TypeError, ValueError, AttributeError):
         return None

@@ -9,7 +9,7 @@ import asyncio
 import itertools
 import os
 import random
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import aiohttp
@@ -32,11 +32,12 @@ MAX_BODY_BYTES = 512 * 1024
 
 def repeatable(method: str) -> bool:
     """Only reads may be asked again: a repeated send or a repeated evm_mine does something twice."""
-    return method.startswith(("eth_", "net_", "web3_")) and not method.startswith("eth_send")
+    return method.startswith(("eth_", "net_", "web3_")) and not method.startswith(("eth_send", "eth_cancel"))
 
 
 class Rpc:
-    """One node over HTTP. `retries`: further attempts for reads; `backoff_s` doubles from one to the next, with jitter."""
+    """One node over HTTP. `retries`: further attempts for reads; `backoff_s` doubles from one to the next, with jitter. `sign`:
+    further headers for a body."""
 
     def __init__(
         self,
@@ -47,6 +48,7 @@ class Rpc:
         backoff_s: float = 0.1,
         max_batch: int = 100,
         jitter: Callable[[], float] = random.random,
+        sign: Callable[[bytes], Mapping[str, str]] = lambda body: {},
     ) -> None:
         self.name = name
         self._url = url
@@ -55,6 +57,7 @@ class Rpc:
         self._backoff_s = backoff_s
         self._max_batch = max_batch
         self._jitter = jitter
+        self._sign = sign
         self._ids = itertools.count(1)
         self._scrub = Scrubber(url)
         self._session: aiohttp.ClientSession | None = None
@@ -152,7 +155,8 @@ class Rpc:
     async def _post(self, body: object, method: str) -> Any:
         """The parsed reply. Raises Transient without any trace of the URL."""
         try:
-            async with self._open().post(self._url, data=orjson.dumps(body), headers=HEADERS) as response:
+            data = orjson.dumps(body)
+            async with self._open().post(self._url, data=data, headers={**HEADERS, **self._sign(data)}) as response:
                 raw = await response.read()
                 status = response.status
         except TimeoutError:

@@ -5,6 +5,7 @@ Validation needs a context: `{"base": folder of the file, "env": environment, "p
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
@@ -159,6 +160,28 @@ class LimitSettings(Table):
     """A transaction still pending after so many blocks is replaced."""
 
 
+class ChannelSettings(Table):
+    """A way to the block builders. Everything is sent over all of them; what comes behind an oracle update over bundles alone, if any."""
+
+    name: Name
+    kind: Annotated[Literal["public", "private", "bundle"], one_of("public", "private", "bundle")]
+    """"public": eth_sendRawTransaction, at any node or protected endpoint; "private": eth_sendPrivateTransaction; "bundle":
+    eth_sendBundle."""
+    url: HttpUrl | None = None
+    """A secret, like rpc_url. None: the chain's own node."""
+    url_env: Variable | None = None
+    """Name of the environment variable that holds url."""
+    auth: SignerSettings | None = None
+    """The key that signs what is sent there, in a header: who you are to the builder, no key with money. None: one made up at the start."""
+    blocks: Count = 1
+    """"private" and "bundle": in how many blocks it may land; then it is planned anew."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _read_environment(cls, data: Any, info: ValidationInfo) -> Any:
+        return _with_urls(dict(data), dict(info.context["env"]), ("url",)) if isinstance(data, dict) and info.context else data
+
+
 class BreakerSettings(Table):
     """What stops all sending until `keeper resume`; 0: never."""
 
@@ -225,6 +248,8 @@ class ChainSettings(Table):
     signer: SignerSettings | None = None
     bidding: BiddingSettings = BiddingSettings()
     limits: LimitSettings = LimitSettings()
+    channels: tuple[ChannelSettings, ...] = ()
+    """None: the node's public mempool."""
     breakers: BreakerSettings = BreakerSettings()
     lookahead: LookaheadSettings = LookaheadSettings()
     auctions: AuctionSettings = AuctionSettings()
@@ -245,6 +270,7 @@ class ChainSettings(Table):
         )
         if self.lookahead.enabled and self.ws_url is None:
             raise refuse("needs ws_url", "lookahead.enabled")
+        refuse_twins("must differ in name", "channels", [channel.name for channel in self.channels])
         refuse_twins("must differ in market", "inventory", [item.market for item in self.inventory])
         if strangers := {item.market for item in self.inventory} - {market.name for market in self.markets}:
             raise refuse(f"must name a market of this chain, was {min(strangers)!r}", "inventory")
@@ -272,7 +298,8 @@ class Settings(Table):
         return self._path
 
     def secrets(self) -> tuple[Secret, ...]:
-        return tuple(url for chain in self.chains for url in (chain.rpc_url, chain.ws_url) if url is not None)
+        urls = (url for chain in self.chains for url in (chain.rpc_url, chain.ws_url, *(channel.url for channel in chain.channels)))
+        return tuple(url for url in urls if url is not None)
 
     def model_post_init(self, context: Any, /) -> None:
         if context:
@@ -292,8 +319,8 @@ class Settings(Table):
         return self
 
 
-def _with_urls(chain: dict[str, Any], env: dict[str, str]) -> dict[str, Any]:
-    for key in ("rpc_url", "ws_url"):
+def _with_urls(chain: dict[str, Any], env: dict[str, str], keys: Sequence[str] = ("rpc_url", "ws_url")) -> dict[str, Any]:
+    for key in keys:
         variable = chain.get(f"{key}_env")
         if not isinstance(variable, str):
             continue

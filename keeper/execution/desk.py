@@ -15,6 +15,7 @@ import orjson
 from keeper.execution.calls import floor_of
 from keeper.execution.engine import TxEngine
 from keeper.execution.fuse import Fuse
+from keeper.execution.settlement import NOT_INCLUDED
 from keeper.execution.signer import decode
 from keeper.execution.states import State
 from keeper.execution.submission import Intent, Receipt, Resolved, Submission
@@ -99,6 +100,7 @@ class Desk:
             plan_json=orjson.dumps(note).decode(),
             block=landing.number,
             fee_cap_wei=prediction.value_wei // job.simulation.gas_used,
+            behind=job.behind,
         )
 
     # --- back
@@ -127,7 +129,7 @@ class Desk:
         ended = [item.submission for item in news if item.state in {State.DROPPED, State.REPLACED, State.CANCELLED}]
         return (
             [_settled_outcome(result, submission) for result, submission in settled]
-            + [_ended_outcome(submission, Verdict.DROPPED, submission.state) for submission in ended if not submission.is_cancel]
+            + [_ended_outcome(submission, Verdict.DROPPED, _end(submission)) for submission in ended if not submission.is_cancel]
             + [_ended_outcome(submission, Verdict.PENDING, "reorged_out") for submission in taken_back if not submission.is_cancel]
         )
 
@@ -214,6 +216,10 @@ def _sent_outcome(submission: Submission) -> Outcome:
         verdict = Verdict.DRY if submission.detail == DRY else Verdict.DROPPED
         return _ended_outcome(submission, verdict, submission.detail)
     return _ended_outcome(submission, Verdict.PENDING, SendResult.UNKNOWN if submission.state is State.UNKNOWN else "")
+
+
+def _end(submission: Submission) -> str:
+    return NOT_INCLUDED if submission.detail == NOT_INCLUDED else submission.state
 
 
 def _ended_outcome(submission: Submission, verdict: Verdict, reason: str) -> Outcome:

@@ -10,7 +10,7 @@ from keeper.execution.submission import Intent, Submission
 from keeper.types import ZERO_ADDRESS, Bid
 
 
-def draft(signer: Signer, chain_id: int, intent: Intent, nonce: int) -> Submission:
+def draft(signer: Signer, chain_id: int, intent: Intent, nonce: int, last_block: int = 0) -> Submission:
     bid = intent.bid
     fees = (bid.priority_fee_wei, bid.max_fee_wei, bid.gas_limit)
     raw, tx = signer.sign(Tx1559(chain_id, nonce, *fees, intent.to, 0, intent.data))
@@ -34,6 +34,7 @@ def draft(signer: Signer, chain_id: int, intent: Intent, nonce: int) -> Submissi
         attempts=0,
         replaces=None,
         fee_cap_wei=intent.fee_cap_wei,
+        last_block=last_block,
     )
 
 

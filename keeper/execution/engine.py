@@ -20,9 +20,9 @@ from keeper.execution.outbox import Outbox
 from keeper.execution.signer import Signer
 from keeper.execution.submission import Intent, Receipt, Resolved, Submission
 from keeper.log import get_logger
-from keeper.ports import Relay
+from keeper.ports import Carrier
 from keeper.storage.database import uncancelled
-from keeper.types import Address, Hash, Head, SendResult, Sent
+from keeper.types import Address, Hash, Head, Parcel, SendResult, Sent, Waiting
 
 __all__ = ["ChainReader", "Intent", "Limits", "Receipt", "Resolved", "Submission", "TxEngine"]
 
@@ -57,6 +57,7 @@ class _Outgoing:
 
     submission: Submission
     fresh: bool
+    behind: tuple[Waiting, ...] = ()
 
 
 class TxEngine:
@@ -67,13 +68,13 @@ class TxEngine:
         self,
         outbox: Outbox,
         signer: Signer,
-        relay: Relay,
+        carrier: Carrier,
         chain: ChainReader,
         next_base_fee: Callable[[Head], int],
         limits: Limits,
         doubt: Doubt = trusting,
     ) -> None:
-        self._outbox, self._signer, self._relay, self._chain = outbox, signer, relay, chain
+        self._outbox, self._signer, self._carrier, self._chain = outbox, signer, carrier, chain
         self._next_base_fee, self._limits, self._doubt = next_base_fee, limits, doubt
         self._lane = NonceLane()
         self._turn = asyncio.Lock()
@@ -83,6 +84,7 @@ class TxEngine:
         self._refused: set[int] = set()
         self._strangers: dict[int, int] = {}
         self._sure: set[int] = set()
+        self._recall = False
         self._receipts: dict[Hash, Receipt] = {}
 
     # --- the seam
@@ -131,6 +133,7 @@ class TxEngine:
     def give_up(self) -> None:
         """From the next head on: cancel what has not landed."""
         self._refused.update(top.id for top in self._waiting(at_start=True) if not top.is_cancel)
+        self._recall = True
 
     async def acknowledge(self, news: Iterable[Resolved]) -> None:
         """This news has been written down: do not deliver it again, not even after a restart. Raises Halt."""
@@ -143,14 +146,19 @@ class TxEngine:
             if self._head is None:
                 raise RuntimeError("recover() comes before submit()")
             nonces = self._lane.take(len(intents))
-            signed = [
-                drafts.draft(self._signer, self._outbox.chain_id, intent, nonce) for intent, nonce in zip(intents, nonces, strict=True)
-            ]
-            await self._add(signed, outgoing)
+            signed = [self._draft(intent, nonce) for intent, nonce in zip(intents, nonces, strict=True)]
+            await self._add(signed, outgoing, [intent.behind for intent in intents])
 
-    async def _add(self, signed: Sequence[Submission], outgoing: list[_Outgoing]) -> None:
+    def _draft(self, intent: Intent, nonce: int) -> Submission:
+        last_block = self._carrier.last_block(intent.block, bool(intent.behind))
+        return drafts.draft(self._signer, self._outbox.chain_id, intent, nonce, last_block)
+
+    async def _add(
+        self, signed: Sequence[Submission], outgoing: list[_Outgoing], behind: Sequence[tuple[Waiting, ...]] | None = None
+    ) -> None:
         try:
-            outgoing += [_Outgoing(s, fresh=True) for s in await self._outbox.add(signed)]
+            added = await self._outbox.add(signed)
+            outgoing += [_Outgoing(s, True, after) for s, after in zip(added, behind or [()] * len(added), strict=True)]
             self._sending.update(o.submission.nonce for o in outgoing)
         finally:
             self._sync_lane()
@@ -159,15 +167,17 @@ class TxEngine:
         """Send all at once, lowest nonce first, and write down what came of it."""
         if not outgoing:
             return []
-        answers = await asyncio.gather(*(self._send(o.submission) for o in outgoing))
+        answers = await self._carrier.carry(self._parcels(outgoing))
         return await uncancelled(self._record(outgoing, answers))
 
-    async def _send(self, submission: Submission) -> Sent:
-        """A relay that fails in a way it should not leaves us in doubt, like one that does not answer."""
-        try:
-            return await self._relay.send(submission.raw, submission.tx)
-        except Exception as error:
-            return Sent(SendResult.UNKNOWN, type(error).__name__)
+    def _parcels(self, outgoing: Sequence[_Outgoing]) -> list[Parcel]:
+        going = {out.submission.nonce for out in outgoing}
+        before = [self._parcel(top) for top in self.ahead() if top.nonce < max(going) and top.nonce not in going]
+        return [self._parcel(out.submission, out.behind, before) for out in outgoing]
+
+    def _parcel(self, s: Submission, behind: tuple[Waiting, ...] = (), before: Sequence[Parcel] = ()) -> Parcel:
+        after = tuple(parcel for parcel in before if parcel.nonce < s.nonce)
+        return Parcel(s.raw, s.tx, s.nonce, self._block + 1, s.last_block, behind, after)
 
     async def _record(self, outgoing: Sequence[_Outgoing], answers: Sequence[Sent]) -> list[Submission]:
         async with self._turn:
@@ -222,6 +232,7 @@ class TxEngine:
         await uncancelled(self._settle(head, floor, asked, receipts))
         await self._question(head, at_start)
         await self._push(at_start)
+        await self._call_back()
         self._outbox.forget(head.number - KEEP_BLOCKS)
         return self._news()
 
@@ -260,6 +271,7 @@ class TxEngine:
             decided = settlement.landed(waiting, receipts, head)
             strangers = settlement.taken_by_strangers(waiting, receipts, floor)
             decided += [settlement.dropped(s, head) for s in strangers if self._strangers.get(s.id, head.number) < head.number]
+            decided += settlement.expired([s for s in waiting if s.id not in {d.id for d in decided}], receipts, head)
             self._strangers = {s.id: self._strangers.get(s.id, head.number) for s in strangers}
             self._floor = floor
             await self._change(decided)
@@ -320,10 +332,16 @@ class TxEngine:
             outgoing.sort(key=lambda o: o.submission.nonce)
             self._sending.update(o.submission.nonce for o in outgoing)
 
+    async def _call_back(self) -> None:
+        """What was given up, and nobody but a builder knows of."""
+        if self._recall:
+            self._recall = False
+            await self._carrier.recall()
+
     def _waiting(self, at_start: bool) -> list[Submission]:
-        """The newest of each nonce that is due and not being sent right now."""
+        """The newest of each nonce that is due and not being sent right now. What is meant for certain blocks is not sent again."""
         tops = [group[-1] for nonce, group in settlement.by_nonce(self._outbox.unresolved()) if nonce >= self._floor]
-        tops = [top for top in tops if top.nonce not in self._sending]
+        tops = [top for top in tops if top.nonce not in self._sending and not top.last_block]
         return [top for top in tops if at_start or top.id in self._refused or due(top, self._block, self._limits)]
 
     # --- where we stand

@@ -10,6 +10,9 @@ from keeper.execution.states import State
 from keeper.execution.submission import NOWHERE, Receipt, Submission
 from keeper.types import Hash, Head, SendResult, Sent
 
+NOT_INCLUDED = "not_included"
+"""The end of what no builder took in time."""
+
 
 def reopened(live: Iterable[Submission], undone: Collection[Hash]) -> list[Submission]:
     """Everything that was decided in one of these blocks is open again."""
@@ -62,6 +65,12 @@ def taken_by_strangers(unresolved: Sequence[Submission], receipts: Mapping[Hash,
 
 def dropped(submission: Submission, head: Head) -> Submission:
     return replace(_decide(submission, State.DROPPED, head.number, head.hash), detail="nonce_taken")
+
+
+def expired(unresolved: Sequence[Submission], receipts: Mapping[Hash, Receipt], head: Head) -> list[Submission]:
+    """Those whose last block has come and gone: nobody holds them any more. If somebody does all the same, see `disputed`."""
+    gone = [s for s in unresolved if 0 < s.last_block <= head.number and s.tx not in receipts]
+    return [replace(s, state=State.DROPPED, detail=NOT_INCLUDED, acknowledged=False) for s in gone]
 
 
 def _end(submission: Submission, winner: Submission, receipt: Receipt) -> State:

@@ -54,6 +54,12 @@ class Signer:
         raw = TYPE_1559 + _list([*fields, *map(_integer, (parity, int.from_bytes(r, "big"), int.from_bytes(s, "big")))])
         return raw, Hash("0x" + keccak(raw).hex())
 
+    def vouch(self, body: bytes) -> str:
+        """ "address:signature" of a request (EIP-191, over the digest of its body in hexadecimal), as builders ask for it."""
+        digest = f"0x{keccak(body).hex()}".encode()
+        signed = self._key.sign_recoverable(keccak(b"\x19Ethereum Signed Message:\n66" + digest), hasher=None)
+        return f"{self.address}:0x{signed[:64].hex()}{signed[64] + 27:02x}"
+
     def __repr__(self) -> str:
         return f"Signer({self.address})"
 

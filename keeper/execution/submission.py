@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from keeper.execution.states import LANDED, UNRESOLVED, State
-from keeper.types import Address, Bid, Hash, Log
+from keeper.types import Address, Bid, Hash, Log, Waiting
 
 NOWHERE = Hash("")
 """The block hash of what no block has decided."""
@@ -24,6 +24,7 @@ class Intent:
     plan_json: str
     block: int
     fee_cap_wei: int | None = None
+    behind: tuple[Waiting, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +44,8 @@ class Receipt:
 @dataclass(frozen=True, slots=True)
 class Submission:
     """One signed transaction. `block_number`, `block_hash`: where it was decided, 0 and NOWHERE while it is not. `replaces`: id of the
-    submission at the same nonce that this one is to supersede. `detail`: the relay's last word."""
+    submission at the same nonce that this one is to supersede. `detail`: the relay's last word. `last_block`: the last that it can be in,
+    0: any."""
 
     id: int
     chain_id: int
@@ -68,6 +70,7 @@ class Submission:
     block_hash: Hash = NOWHERE
     detail: str = ""
     acknowledged: bool = True
+    last_block: int = 0
 
     @property
     def unresolved(self) -> bool:

@@ -34,6 +34,7 @@ OUTBOX = Table(
     Column("block_hash", Text, nullable=False),
     Column("detail", Text, nullable=False),
     Column("acknowledged", Boolean, nullable=False),
+    Column("last_block", Integer, nullable=False, server_default="0"),
 )
 
 OUTCOMES = Table(

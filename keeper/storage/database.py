@@ -8,15 +8,16 @@ from __future__ import annotations
 import asyncio
 import os
 import sqlite3
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Awaitable, Callable, Collection, Coroutine
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any, Literal, Self, TypeVar
 
-from sqlalchemy import URL, Connection, MetaData, NullPool, create_engine, event
+from sqlalchemy import URL, Column, Connection, DefaultClause, MetaData, NullPool, Table, create_engine, event
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
+from sqlalchemy.schema import CreateColumn
 from sqlalchemy.types import Text, TypeDecorator
 
 from keeper.errors import ConfigError, Halt
@@ -180,6 +181,15 @@ def _fill(connection: Connection, chain_id: int, kind: FileKind) -> None:
     connection.exec_driver_sql("CREATE TABLE IF NOT EXISTS meta (name TEXT PRIMARY KEY, value TEXT NOT NULL)")
     connection.exec_driver_sql("INSERT OR IGNORE INTO meta VALUES (?, ?)", list(rows.items()))
     kind.tables.create_all(connection)
+    for table in kind.tables.sorted_tables:
+        known = {row[1] for row in connection.exec_driver_sql(f'PRAGMA table_info("{table.name}")')}
+        for column in _later(table, known):
+            connection.exec_driver_sql(f'ALTER TABLE "{table.name}" ADD COLUMN {CreateColumn(column).compile(connection)}')
+
+
+def _later(table: Table, known: Collection[str]) -> list[Column[Any]]:
+    """Columns that an older keeper did not have; each with a default."""
+    return [column for column in table.columns if column.name not in known]
 
 
 def _sync_folder(folder: Path) -> None:
@@ -243,13 +253,23 @@ def _engine(path: Path, kind: FileKind, read_only: bool) -> AsyncEngine:
 
 
 def _stand_in(cursor: Any, kind: FileKind) -> None:
-    """A table that a newer keeper is yet to add to the file reads as empty."""
-    cursor.execute("SELECT name FROM sqlite_master WHERE type = 'table'")
-    known = {name for (name,) in cursor.fetchall()}
+    """What a newer keeper is yet to add to the file: a table reads as empty, a column as its default."""
     for table in kind.tables.sorted_tables:
-        if table.name not in known:
+        cursor.execute(f'PRAGMA main.table_info("{table.name}")')
+        known = {row[1] for row in cursor.fetchall()}
+        if not known:
             columns = ", ".join(f'"{column.name}"' for column in table.columns)
             cursor.execute(f'CREATE TEMP TABLE "{table.name}" ({columns})')
+        elif later := _later(table, known):
+            defaults = ", ".join(f'{_default(column)} AS "{column.name}"' for column in later)
+            cursor.execute(f'CREATE TEMP VIEW "{table.name}" AS SELECT *, {defaults} FROM main."{table.name}"')  # noqa: S608 our own names
+
+
+def _default(column: Column[Any]) -> str:
+    made = column.server_default
+    if not isinstance(made, DefaultClause):
+        raise TypeError(f"{column} came later and has no default")
+    return str(made.arg)
 
 
 async def _connect(path: Path, kind: FileKind, engine: AsyncEngine) -> AsyncConnection:

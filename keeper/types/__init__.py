@@ -5,7 +5,21 @@ Units are in the names: `_wei`, `_wad`, `_s` (unix seconds), `_block`. Token amo
 
 from keeper.types.base import ZERO_ADDRESS, Address, Cell, Factor, Hash, Key, Write
 from keeper.types.chain import Audit, Block, ChainUpdate, Head, Landing, Log, LogFilter, Read, Upcoming, Waiting
-from keeper.types.execution import Action, Bid, Callback, Guard, Job, Outcome, Permission, SendResult, Sent, Simulation, Step, Verdict
+from keeper.types.execution import (
+    Action,
+    Bid,
+    Callback,
+    Guard,
+    Job,
+    Outcome,
+    Parcel,
+    Permission,
+    SendResult,
+    Sent,
+    Simulation,
+    Step,
+    Verdict,
+)
 from keeper.types.holding import Entry, Holding, Standing, Traded
 from keeper.types.planning import (
     CLOSE,
@@ -69,6 +83,7 @@ __all__ = [
     "LogFilter",
     "Outcome",
     "Pair",
+    "Parcel",
     "Permission",
     "Plan",
     "PoolKey",

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import Any
 
 from keeper.types.base import Address, Hash, Write
 
@@ -89,6 +90,8 @@ class Waiting:
     data: bytes
     max_fee_wei: int
     priority_fee_wei: int
+    told: Mapping[str, Any] = field(default_factory=dict, repr=False, compare=False)
+    """As the node tells it."""
 
     def tip_wei(self, base_fee_wei: int) -> int:
         """What the builder gets per gas; below 0 where it cannot be in a block with this base fee."""

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 
 from keeper.types.base import ZERO_ADDRESS, Address, Hash
-from keeper.types.chain import Log
+from keeper.types.chain import Log, Waiting
 from keeper.types.planning import Prediction
 
 
@@ -95,6 +95,8 @@ class Job:
     data: bytes
     simulation: Simulation
     bid: Bid
+    behind: tuple[Waiting, ...] = ()
+    """What others have waiting that it comes right after: without these it finds nothing to do."""
 
 
 class SendResult(StrEnum):
@@ -109,6 +111,20 @@ class Sent:
 
     result: SendResult
     detail: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Parcel:
+    """A signed transaction on its way. `block`: the one it is meant for; `last_block`: the last it can be in, 0: any;
+    `behind`: see `Job`; `after`: ours on their way, whose nonces come before."""
+
+    raw: bytes = field(repr=False)
+    tx: Hash
+    nonce: int
+    block: int
+    last_block: int = 0
+    behind: tuple[Waiting, ...] = ()
+    after: tuple[Parcel, ...] = ()
 
 
 class Verdict(StrEnum):

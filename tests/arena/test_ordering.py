@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from keeper.arena.mempool import Bundle, Mempool, Refused, Tx
-from keeper.arena.ordering import arrange
+from keeper.arena.ordering import Unit, arrange
 from keeper.types import Address, Hash
 
 BASE_FEE_WEI, GAS_LIMIT, DEADLINE_MS = 100, 1000, 12_000
@@ -41,14 +41,14 @@ BUNDLES = st.lists(
 @given(POOLS, BUNDLES)
 def test_a_block_keeps_nonce_order_the_gas_limit_the_base_fee_and_the_deadline(pool: list[Tx], bundles: list[Bundle]) -> None:
     units = arrange(pool, bundles, {}, BASE_FEE_WEI, GAS_LIMIT, DEADLINE_MS)
-    flat = [one for unit in units for one in unit]
+    flat = [one for unit in units for one in unit.txs]
     seen: dict[Address, list[int]] = defaultdict(list)
     for one in flat:
         seen[one.sender].append(one.nonce)
     assert all(nonces == list(range(len(nonces))) for nonces in seen.values())
     assert sum(one.gas_limit for one in flat) <= GAS_LIMIT
     assert all(one.tip_wei(BASE_FEE_WEI) >= 0 for one in flat)
-    alone = [unit[0] for unit in units if len(unit) == 1 and unit[0] in pool]
+    alone = [unit.txs[0] for unit in units if len(unit.txs) == 1 and unit.txs[0] in pool]
     assert all(one.arrived_ms <= DEADLINE_MS for one in alone if not any(one in bundle.txs for bundle in bundles))
 
 
@@ -57,13 +57,13 @@ def test_a_block_keeps_nonce_order_the_gas_limit_the_base_fee_and_the_deadline(p
 def test_a_bundle_is_whole_and_in_order_or_not_there(pool: list[Tx], bundles: list[Bundle]) -> None:
     units = arrange(pool, bundles, {}, BASE_FEE_WEI, GAS_LIMIT, DEADLINE_MS)
     offered = {bundle.txs for bundle in bundles} | {(one,) for one in pool}
-    assert all(unit in offered for unit in units)
+    assert all(unit.txs in offered for unit in units)
 
 
 @settings(max_examples=200, deadline=None)
 @given(POOLS)
 def test_of_two_senders_first_transactions_the_higher_effective_tip_goes_first(pool: list[Tx]) -> None:
-    order = [unit[0] for unit in arrange(pool, (), {}, BASE_FEE_WEI, 10**9, DEADLINE_MS)]
+    order = [unit.txs[0] for unit in arrange(pool, (), {}, BASE_FEE_WEI, 10**9, DEADLINE_MS)]
     firsts = [one for one in order if one.nonce == 0]
     tips = [one.tip_wei(BASE_FEE_WEI) for one in firsts]
     assert tips == sorted(tips, reverse=True)
@@ -81,19 +81,42 @@ def test_the_order_of_arrival_in_memory_does_not_matter(pool: list[Tx], bundles:
 def test_of_gas_that_is_known_to_be_left_over_others_can_have_some_but_a_limit_must_always_fit() -> None:
     first, second, third = tx(0, 0, 9, gas=600), tx(1, 0, 8, gas=600), tx(2, 0, 7, gas=600)
     spent = {first.hash: 200, second.hash: 300}
-    assert arrange([first, second, third], (), {}, BASE_FEE_WEI, GAS_LIMIT, DEADLINE_MS) == [(first,)]
-    assert arrange([first, second, third], (), {}, BASE_FEE_WEI, GAS_LIMIT, DEADLINE_MS, spent) == [(first,), (second,)]
+    assert arrange([first, second, third], (), {}, BASE_FEE_WEI, GAS_LIMIT, DEADLINE_MS) == [Unit((first,))]
+    assert arrange([first, second, third], (), {}, BASE_FEE_WEI, GAS_LIMIT, DEADLINE_MS, spent) == [Unit((first,)), Unit((second,))]
 
 
 def test_at_the_same_tip_who_came_first_goes_first() -> None:
     late, early = tx(0, 0, 5, arrived_ms=300), tx(1, 0, 5, arrived_ms=50)
-    assert arrange([late, early], (), {}, BASE_FEE_WEI, GAS_LIMIT, DEADLINE_MS) == [(early,), (late,)]
+    assert arrange([late, early], (), {}, BASE_FEE_WEI, GAS_LIMIT, DEADLINE_MS) == [Unit((early,)), Unit((late,))]
 
 
 def test_a_bundle_carries_a_public_transaction_along_and_only_the_best_one_does() -> None:
     oracle = Tx(Hash("0x" + "aa" * 32), SENDERS[0], 0, 10_000, 1, 100, "0x", b"")
     poor, rich = (Bundle((oracle, one), 1, 1, one.owner) for one in (tx(1, 0, 20), tx(2, 0, 30)))
-    assert arrange([oracle], (poor, rich), {}, BASE_FEE_WEI, GAS_LIMIT, DEADLINE_MS) == [rich.txs]
+    assert arrange([oracle], (poor, rich), {}, BASE_FEE_WEI, GAS_LIMIT, DEADLINE_MS) == [Unit(rich.txs, rich)]
+
+
+def test_of_a_bundle_what_may_be_left_out_is_where_it_cannot_be() -> None:
+    oracle = Tx(Hash("0x" + "aa" * 32), SENDERS[0], 0, 10_000, 1, 100, "0x", b"")
+    poor, rich = (Bundle((oracle, one), 1, 1, one.owner, dropping=frozenset({oracle.hash})) for one in (tx(1, 0, 20), tx(2, 0, 30)))
+    made = arrange([oracle], (poor, rich), {}, BASE_FEE_WEI, GAS_LIMIT, DEADLINE_MS)
+    assert made == [Unit(rich.txs, rich), Unit(poor.txs[1:], poor)]
+
+
+def test_of_several_bundles_of_the_same_only_one_is_in_a_block() -> None:
+    first, second = tx(1, 0, 20), tx(1, 1, 20)
+    either = [Bundle((first, second), 1, 1, "p1", reverting=frozenset({one.hash})) for one in (first, second)]
+    assert arrange([], either, {}, BASE_FEE_WEI, GAS_LIMIT, DEADLINE_MS) == [Unit((first, second), either[0])]
+
+
+def test_a_later_bundle_of_the_same_name_takes_the_place_of_the_one_before_it() -> None:
+    pool = Mempool()
+    first, second = (Bundle((tx(1, 0, tip),), 7, 7, "p1", name="one") for tip in (20, 30))
+    pool.add_bundle(first)
+    pool.add_bundle(second)
+    pool.add_bundle(Bundle((tx(2, 0, 1),), 7, 7, "p2", name="one"))
+    assert pool.bundles(7)[0] is second
+    assert len(pool.bundles(7)) == 2
 
 
 def test_a_replacement_offers_a_tenth_more_of_both_fees_or_is_refused() -> None:

@@ -8,6 +8,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Literal
 
+from keeper.chain.carriers import Carriers, Each
 from keeper.chain.fees import next_base_fee
 from keeper.chain.reader import NodeReader
 from keeper.chain.relay import PublicRelay
@@ -120,7 +121,7 @@ class Rig:
         self.chain = Chain(self.receipts)
         self.reader = NodeReader(rpc)
         self.outbox = Outbox(ledger.database, net.chain_id, SIGNER.address)
-        self.engine = TxEngine(self.outbox, SIGNER, self.wire, self.chain, next_base_fee, LIMITS)
+        self.engine = TxEngine(self.outbox, SIGNER, Carriers([Each(self.wire)]), self.chain, next_base_fee, LIMITS)
 
     async def mine(self, blocks: int = 1) -> list[Resolved]:
         """Mine, and follow each head; the news of the last."""
