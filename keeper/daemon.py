@@ -19,7 +19,6 @@ from prometheus_client import CollectorRegistry, start_http_server
 from keeper import acting
 from keeper.app import Chain, ChainState, halt_file, ledger_path, meet, open_chain, open_state, races_path, unpriced
 from keeper.bidding.caps import Capped
-from keeper.bidding.channels import Channel
 from keeper.bidding.stake import Stake
 from keeper.book.audit import Auditor
 from keeper.book.indexer import Progress
@@ -55,7 +54,7 @@ from keeper.recording.replay import Replayed, run_again
 from keeper.recording.tape import read_tape
 from keeper.risk.sanity import halting
 from keeper.storage.database import Database
-from keeper.terms import bid_policy, breakers, caps, purse
+from keeper.terms import behind, bid_policy, breakers, caps, purse
 from keeper.types import Hash, Head, Outcome, Upcoming, Waiting
 
 RESTART_FIRST_S, RESTART_MOST_S = 0.5, 10.0
@@ -169,7 +168,7 @@ async def open_pipeline(
         report, bids = _Report(settings, chain, sink, alerts, listeners, fuse), Capped(bidder, caps(named.bidding), learned.budget)
         parts = replace(_parts(chain, hand, prover, desk, sink, report, foresee, judge, bids), advise=bidder.advise)
         if named.lookahead.enabled and not recorder:
-            placed = replace(bids, policy=bid_policy(named.bidding, learned.odds, Channel.BUILDER)) if carrier.ties else bids
+            placed = replace(bids, policy=bid_policy(named.bidding, learned.odds, behind(named))) if carrier.ties else bids
             parts = replace(parts, ahead=_lookahead(chain, prover, placed, carrier.ties, sink, listeners))
         chain.patience.model = TapedModel(recorder, judge) if recorder else judge
         chain.planner.warmth = TapedWarmth(recorder, chain.prewarmer) if recorder else chain.prewarmer

@@ -16,9 +16,10 @@ from keeper.ledger.ledger import Ledger
 from keeper.ledger.onlooker import Onlooker
 from keeper.ledger.rewards import Rewards
 from keeper.monitor.report import Metrics
-from keeper.planning.races import Referee
+from keeper.planning.races import Liquidated, Referee
 from keeper.planning.rivals import Reckoner
 from keeper.storage.database import Database
+from keeper.terms import behind
 
 
 class Looker(Protocol):
@@ -44,4 +45,8 @@ async def lookers(
 def _bookmaker(chain: Chain, hand: Hand, learned: Learned, path: Path) -> Bookmaker:
     bidding, ours = chain.settings.bidding, (hand.executor, hand.signer.address)
     referee = Referee(chain.book.sources, chain.predictor, bidding.min_profit_wei)
-    return Bookmaker(chain.book, chain.bookkeeper, chain.rpc, referee, learned, bidding.channel, path, ours)
+
+    def channel_of(race: Liquidated) -> str:
+        return behind(chain.settings) if race.due_index >= 0 else bidding.channel
+
+    return Bookmaker(chain.book, chain.bookkeeper, chain.rpc, referee, learned, channel_of, path, ours)

@@ -48,6 +48,12 @@ def caps(bidding: BiddingSettings) -> Caps:
     return Caps(**bidding.model_dump(include={field.name for field in fields(Caps)}))
 
 
+def behind(chain: ChainSettings) -> Channel:
+    """Where it is decided who comes right behind an oracle's update."""
+    tied = any(channel.kind == "bundle" for channel in chain.channels)
+    return Channel.BUILDER if tied else Channel(chain.bidding.channel)
+
+
 def breakers(settings: BreakerSettings) -> Breakers:
     return Breakers(**settings.model_dump())
 

@@ -30,6 +30,13 @@ KNOWN = (*RIVALS, COPY)
 DAEMON_MS = 50
 FUNDS_WEI = 100 * 10**18
 TAIL = 400
+BIDS = """[chains.bidding]
+max_bid_wei = "20 ether"
+max_bid_per_block_wei = "200 ether"
+max_bid_per_day_wei = "1000 ether"
+
+"""
+"""A keeper with deep pockets, so that no cap decides a race."""
 LOOKS = """[chains.lookahead]
 enabled = true
 
@@ -96,8 +103,8 @@ def write_config(net: Devnet, entrant: Entrant, port: int, folder: Path) -> Path
         f'"{net.ws}"', f'"ws://127.0.0.1:{port}/{entrant.name}"'
     )
     text = text.replace("[chains.executor]\n", f'[chains.executor]\naddress = "{entrant.executor}"\n')
-    if entrant.name == US:
-        text = text.replace("[chains.guard]\n", f"{LOOKS}\n[chains.guard]\n")
+    more = BIDS + LOOKS if entrant.name == US else BIDS
+    text = text.replace("[chains.guard]\n", f"{more}\n[chains.guard]\n")
     path = folder / "keeper.toml"
     path.write_text(text)
     return path

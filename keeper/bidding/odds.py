@@ -20,11 +20,16 @@ from zlib import crc32
 
 import numpy as np
 
+from keeper.bidding.channels import Channel
+
 PPM = 10**6
 """A share of the value is kept in millionths."""
 
 PRIOR_PPM = (0, 50_000, 200_000, 400_000, 600_000, 800_000, 900_000)
 """What the best of the others is believed to offer before anything was seen,"""
+
+TIED_PPM = (0, 200_000, 400_000, 500_000, 700_000, 800_000, 950_000)
+"""the same where losing costs nothing: there the others offer more,"""
 
 PRIOR_WEIGHT = 0.3
 """together as much as so many races."""
@@ -103,6 +108,7 @@ def middle_of(bucket: int) -> int:
 
 
 PRIOR = tuple(Sighting(share_ppm, 0, True) for share_ppm in PRIOR_PPM)
+TIED = tuple(Sighting(share_ppm, 0, True) for share_ppm in TIED_PPM)
 
 
 class _Memory:
@@ -187,10 +193,11 @@ class Odds:
 
 def _drawn(key: Key, turn: int) -> list[tuple[Sighting, float]]:
     """One of the worlds that the prior allows, each as often as it is likely; the prior itself, for who has seen nothing."""
-    weights = np.full(len(PRIOR), PRIOR_WEIGHT / len(PRIOR))
+    prior = PRIOR if Channel(key.channel).lost_gas else TIED
+    weights = np.full(len(prior), PRIOR_WEIGHT / len(prior))
     if turn:
         weights = np.random.Generator(np.random.PCG64([crc32(repr(key).encode()), turn])).standard_gamma(weights)
-    return [(sighting, float(weight)) for sighting, weight in zip(PRIOR, weights, strict=True)]
+    return [(sighting, float(weight)) for sighting, weight in zip(prior, weights, strict=True)]
 
 
 def _by_share(exact: Sequence[Sighting]) -> bool:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from contextlib import suppress
 from pathlib import Path
 
@@ -43,8 +43,8 @@ class Learned:
 
 
 class Bookmaker:
-    """Of one chain. `path`: where what was seen survives a restart; `ours`: senders and contracts of ours; `since`: the last block looked
-    at."""
+    """Of one chain. `path`: where what was seen survives a restart; `ours`: senders and contracts of ours; `channel_of`: where a race was
+    decided."""
 
     def __init__(
         self,
@@ -53,12 +53,12 @@ class Bookmaker:
         rpc: Rpc,
         referee: Referee,
         learned: Learned,
-        channel: str,
+        channel_of: Callable[[Liquidated], str],
         path: Path,
         ours: Collection[Address],
     ) -> None:
         self._book, self._bookkeeper, self._rpc, self._referee = book, bookkeeper, rpc, referee
-        self._learned, self._channel, self._path, self._ours = learned, channel, path, frozenset(ours)
+        self._learned, self._channel_of, self._path, self._ours = learned, channel_of, path, frozenset(ours)
         newest = book.head.number if book.head else 0
         self._since = max(learned.block, newest - LOOK_BACK) if learned.block else newest
         self._kept = learned.budget.spent
@@ -81,7 +81,7 @@ class Bookmaker:
             await self._save()
 
     def _saw(self, race: Liquidated, winner: Winner, head: Head) -> None:
-        self._learned.odds.observe(Race(race.market, self._channel, race.value_wei, race.gas, winner.tip_wei, winner.ours))
+        self._learned.odds.observe(Race(race.market, self._channel_of(race), race.value_wei, race.gas, winner.tip_wei, winner.ours))
         log.info(
             "liquidation_seen",
             block=head.number,
