@@ -1,8 +1,8 @@
 """Block builders that take bundles (`eth_sendBundle`): ours right behind what others have waiting, or nowhere. Losing costs nothing.
 
-All that is ours in a block is one bundle, in the order of its nonces, each allowed to fail but one: who loses some of them still has the
-others. It is sent once for each that may be that one, so that a block has it only if one of ours is worth something there. What it
-comes behind may be in the block already, by somebody else's bundle.
+One bundle for each of ours: it must succeed, and those whose nonces come before it may be in the block already, or fail. So each is worth
+to the builder what it offers itself, whatever comes after it; who loses some still has the others; and nothing of ours is in a block that
+has nothing for it. What they come behind may be in the block already, too, by somebody else's bundle.
 
 The form is Flashbots' and its successors'; where the bytes of another's transaction are not known its hash stands for them, which those
 who auction order flow understand.
@@ -23,9 +23,6 @@ from keeper.chain.wire import hex_bytes
 from keeper.errors import Transient
 from keeper.types import Parcel, SendResult, Sent, Waiting
 
-VARIANTS = 4
-"""Of so many each may be the one that must succeed: the newest."""
-
 
 class BundleChannel:
     """`blocks`: in how many blocks a bundle may land. `new_id`: of a bundle, by which a later one takes its place."""
@@ -40,7 +37,7 @@ class BundleChannel:
         first = parcels[-1].block
         self._ids = {key: one for key, one in self._ids.items() if key[0] >= first}
         ours = sorted({p.nonce: p for p in (*parcels[-1].after, *parcels)}.values(), key=lambda p: p.nonce)
-        must = [place for place, p in enumerate(ours) if p.last_block or p in parcels][-VARIANTS:]
+        must = [place for place, p in enumerate(ours) if p.last_block or p in parcels]
         behind = max((p.behind for p in parcels), key=len)
         bundles = [(number, place) for number in range(first, first + self.blocks) for place in must]
         sent = await asyncio.gather(*(self._send(number, place, ours, behind) for number, place in bundles))
@@ -56,7 +53,7 @@ class BundleChannel:
         """In the place of the one with the same id."""
         named = self._ids.setdefault((number, ours[must].nonce), self._new_id())
         try:
-            await self._rpc.request("eth_sendBundle", bundle(number, must, ours, behind) | {"replacementUuid": named})
+            await self._rpc.request("eth_sendBundle", bundle(number, ours[: must + 1], behind) | {"replacementUuid": named})
         except RpcError as error:
             return classify(error.words)
         except Transient as away:
@@ -64,11 +61,11 @@ class BundleChannel:
         return Sent(SendResult.ACCEPTED)
 
 
-def bundle(number: int, must: int, ours: Sequence[Parcel], behind: Sequence[Waiting]) -> dict[str, Any]:
-    """For that block; of ours the one at place `must` has to succeed."""
+def bundle(number: int, ours: Sequence[Parcel], behind: Sequence[Waiting]) -> dict[str, Any]:
+    """For that block; of ours the last has to succeed."""
     return {
         "txs": [*(hex_bytes(raw) if (raw := signed_bytes(item.told)) else item.tx for item in behind), *(hex_bytes(p.raw) for p in ours)],
         "blockNumber": hex(number),
         "droppingTxHashes": [item.tx for item in behind],
-        "revertingTxHashes": [parcel.tx for place, parcel in enumerate(ours) if place != must],
+        "revertingTxHashes": [parcel.tx for parcel in ours[:-1]],
     }
