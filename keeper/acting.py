@@ -21,6 +21,7 @@ from keeper.errors import Transient
 from keeper.execution import executor
 from keeper.execution.calls import calldata
 from keeper.execution.engine import Limits, TxEngine
+from keeper.execution.fleet import Fleet
 from keeper.execution.hand import Hand
 from keeper.execution.keys import load_key, throwaway_key
 from keeper.execution.outbox import Outbox
@@ -64,8 +65,8 @@ async def _channel(chain: Chain, item: ChannelSettings, stack: AsyncExitStack) -
     return PrivateChannel(rpc, item.blocks) if item.kind == "private" else Each(PublicRelay(rpc))
 
 
-def engine(chain: Chain, database: Database, hand: Hand, carrier: Carriers, prover: NodeSimulator) -> TxEngine:
-    """Of the signer's transactions. `prover`: tells which of those on their way have gone stale."""
+def fleet(chain: Chain, database: Database, hand: Hand, carrier: Carriers, prover: NodeSimulator) -> Fleet:
+    """Of all signers' transactions. `prover`: tells which of those on their way have gone stale."""
     settings = chain.settings
     limits = Limits(
         max_fee_wei=settings.bidding.max_fee_wei,
@@ -73,8 +74,9 @@ def engine(chain: Chain, database: Database, hand: Hand, carrier: Carriers, prov
         resend_after_blocks=settings.limits.resend_after_blocks,
         confirmations=settings.confirmations,
     )
-    outbox = Outbox(database, settings.chain_id, hand.signer.address)
-    return TxEngine(outbox, hand.signer, carrier, NodeReceipts(chain.rpc), next_base_fee, limits, partial(_stale, chain, prover))
+    receipts, doubt = NodeReceipts(chain.rpc), partial(_stale, chain, prover)
+    outboxes = [(signer, Outbox(database, settings.chain_id, signer.address)) for signer in hand.signers]
+    return Fleet([TxEngine(outbox, signer, carrier, receipts, next_base_fee, limits, doubt) for signer, outbox in outboxes])
 
 
 async def _stale(chain: Chain, prover: NodeSimulator, ahead: Sequence[Submission], head: Head) -> set[int]:

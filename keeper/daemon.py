@@ -32,7 +32,7 @@ from keeper.errors import ConfigError, Halt, Transient
 from keeper.execution.bids import advised
 from keeper.execution.counsel import Counsel, counsel
 from keeper.execution.desk import Desk, DeskLimits
-from keeper.execution.engine import TxEngine
+from keeper.execution.fleet import Fleet
 from keeper.execution.fuse import Fuse
 from keeper.execution.hand import Hand, open_accounts, open_hand, require_funds
 from keeper.foresight import Foresight
@@ -146,12 +146,13 @@ async def open_pipeline(
         stack.push_async_callback(database.close)
         hand = await open_accounts(named, chain.reader, await open_hand(named, chain.rpc, chain.reader, live), live)
         if live:
-            await require_funds(named, chain.rpc, hand.signer.address)
+            for signer in hand.signers:
+                await require_funds(named, chain.rpc, signer.address)
         if recorder:
             recorder.tape.write(EXECUTOR, hand.executor)
         prover = acting.simulator(chain, hand)
         carrier = await stack.enter_async_context(acting.open_carrier(chain, live))
-        engine = acting.engine(chain, database, hand, carrier, prover)
+        engine = acting.fleet(chain, database, hand, carrier, prover)
         learned = await Learned.recall(races_path(settings, named), purse(named.bidding))
         sink = _Sink(Ledger(database), Reporter(named.name, _log, metrics), listeners, named.name, learned.budget.heard)
         fuse = Fuse(halt_file(settings, named), breakers(named.breakers), Ledger(database), sink.reporter.halted)
@@ -165,7 +166,8 @@ async def open_pipeline(
         foresee = partial(_foresee, chain, looking, foresight, listeners)
         inner = bid_policy(named.bidding, learned.odds)
         bidder = await stack.enter_async_context(advised(named.bidding, settings.path.parent, inner))
-        report, bids = _Report(settings, chain, sink, alerts, listeners, fuse), Capped(bidder, caps(named.bidding), learned.budget)
+        bids = Capped(bidder, caps(named.bidding), learned.budget, learned.offers)
+        report = _Report(settings, chain, sink, alerts, listeners, fuse)
         parts = replace(_parts(chain, hand, prover, desk, sink, report, foresee, judge, bids), advise=bidder.advise)
         if named.lookahead.enabled and not recorder:
             placed = replace(bids, policy=bid_policy(named.bidding, learned.odds, behind(named))) if carrier.ties else bids
@@ -196,7 +198,7 @@ def _lookahead(chain: Chain, prover: NodeSimulator, bids: BidPolicy, tied: bool,
     return Lookahead(chain, PendingFeed(url, chain.rpc).run, partial(rehearse, chain.rpc), prover.behind, bids, stake, hear, tell)
 
 
-def _desk(chain: Chain, engine: TxEngine, database: Database, hand: Hand, listeners: Listeners, fuse: Fuse) -> Desk:
+def _desk(chain: Chain, engine: Fleet, database: Database, hand: Hand, listeners: Listeners, fuse: Fuse) -> Desk:
     settler = Settler(chain.book, chain.bookkeeper, chain.predictor, partial(acting.earnings, hand.beneficiary))
     limits = DeskLimits(chain.settings.limits.max_in_flight, chain.settings.limits.max_gas_per_block)
     tell = partial(_tell, listeners, chain.settings.name)

@@ -43,7 +43,7 @@ async def lookers(
 
 
 def _bookmaker(chain: Chain, hand: Hand, learned: Learned, path: Path) -> Bookmaker:
-    bidding, ours = chain.settings.bidding, (hand.executor, hand.signer.address)
+    bidding, ours = chain.settings.bidding, hand.ours
     referee = Referee(chain.book.sources, chain.predictor, bidding.min_profit_wei)
 
     def channel_of(race: Liquidated) -> str:

@@ -30,6 +30,7 @@ KNOWN = (*RIVALS, COPY)
 DAEMON_MS = 50
 FUNDS_WEI = 100 * 10**18
 TAIL = 400
+LANES = 7
 BIDS = """[chains.bidding]
 max_bid_wei = "20 ether"
 max_bid_per_block_wei = "200 ether"
@@ -76,17 +77,22 @@ def _tactic(name: str, seed: int) -> Tactic:
     return tactics(seed)[name]
 
 
+def _more(name: str) -> list[str]:
+    """Of the keeper as it is meant to be run."""
+    return [f"{name} lane {lane}" for lane in range(LANES)] if name == US else []
+
+
 def _key(name: str) -> str:
     return keccak(text=f"keeper arena: {name}").hex()
 
 
 async def enter(net: Devnet, name: str, seed: int) -> Entrant:
     """Deploy its executor and fund its keys."""
-    first, second = (Signer(Secret(_key(one))) for one in (name, f"{name} 2"))
+    signers = [Signer(Secret(_key(one))).address for one in (name, f"{name} 2", *_more(name))]
     beneficiary = Signer(Secret(_key(f"{name} 3"))).address
-    for signer in (first, second):
-        await net.request("anvil_setBalance", signer.address, hex(FUNDS_WEI))
-    data = executor.deploy_data(DEPLOYER, beneficiary, [first.address, second.address])
+    for signer in signers:
+        await net.request("anvil_setBalance", signer, hex(FUNDS_WEI))
+    data = executor.deploy_data(DEPLOYER, beneficiary, signers)
     receipt = await net.transact(DEPLOYER, None, data)
     quick = name == US or (name not in DAEMONS and _tactic(name, seed).quick)
     return Entrant(name, latency_ms(name, seed), quick, Address(receipt["contractAddress"].lower()), beneficiary)
@@ -95,7 +101,8 @@ async def enter(net: Devnet, name: str, seed: int) -> Entrant:
 def write_config(net: Devnet, entrant: Entrant, port: int, folder: Path) -> Path:
     """The devnet's own, with this one's node, executor and keys."""
     folder.mkdir(parents=True)
-    for file, which in (("operator.key", entrant.name), (SECOND_KEY, f"{entrant.name} 2")):
+    lanes = [(f"lane{lane}.key", which) for lane, which in enumerate(_more(entrant.name))]
+    for file, which in (("operator.key", entrant.name), (SECOND_KEY, f"{entrant.name} 2"), *lanes):
         with os.fdopen(os.open(folder / file, os.O_WRONLY | os.O_CREAT, 0o600), "w") as out:
             out.write(_key(which) + "\n")
     text = without_auctions(net.config.read_text()).replace('mode = "dry-run"', 'mode = "live"')
@@ -103,7 +110,8 @@ def write_config(net: Devnet, entrant: Entrant, port: int, folder: Path) -> Path
         f'"{net.ws}"', f'"ws://127.0.0.1:{port}/{entrant.name}"'
     )
     text = text.replace("[chains.executor]\n", f'[chains.executor]\naddress = "{entrant.executor}"\n')
-    more = BIDS + LOOKS if entrant.name == US else BIDS
+    signers = "".join(f'[[chains.more_signers]]\nkey_file = "{file}"\n\n' for file, _ in lanes)
+    more = BIDS + signers + (LOOKS if entrant.name == US else "")
     text = text.replace("[chains.guard]\n", f"{more}\n[chains.guard]\n")
     path = folder / "keeper.toml"
     path.write_text(text)

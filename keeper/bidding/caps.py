@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from keeper.bidding.budget import Budget
+from keeper.bidding.offers import Offers
 from keeper.errors import Skip
 from keeper.ports import BidPolicy
 from keeper.types import Bid, Landing, Prediction
@@ -51,14 +52,17 @@ class Capped:
     policy: BidPolicy
     caps: Caps
     budget: Budget
+    offers: Offers = field(default_factory=Offers)
 
     def bid(self, prediction: Prediction, gas_used: int, landing: Landing) -> Bid:
         """The least bid when the block or the day has no money left. Raises what the policy raises, Skip("unprofitable") and
         Skip("fee_cap")."""
         wanted = self.policy.bid(prediction, gas_used, landing)
         least = self.caps.min_priority_fee_wei
-        most_wei = min(self.budget.left_wei(prediction.plan, landing), spare_wei(self.caps, prediction, gas_used, landing))
+        spare = spare_wei(self.caps, prediction, gas_used, landing)
+        most_wei = min(self.budget.left_wei(prediction.plan, landing), spare)
         tip_wei = max(min(wanted.priority_fee_wei, least + most_wei // gas_used), least)
         made = with_tip(self.caps, prediction, gas_used, landing, tip_wei)
+        self.offers.note(prediction.plan, landing, least * gas_used + spare)
         self.budget.commit(prediction.plan, landing, max(made.priority_fee_wei - least, 0) * gas_used)
         return made

@@ -168,9 +168,14 @@ class Odds:
         by_share = _by_share([sighting for sighting, _ in weighed if sighting.exact])
         if by_share:
             weighed += whole.weighed(OF_ALL_SIZES * OF_ALL_SIZES / (OF_ALL_SIZES + len(own.seen)))
-            weighed += _drawn(key, own.turn)
+            weighed += _drawn(key, own.turn if self._cheap(key) else 0)
             return Curve(True, tuple(_chances(weighed, lambda sighting: sighting.share_ppm)))
         return Curve(False, tuple(_chances([*weighed, (PRIOR[0], PRIOR_WEIGHT)], lambda sighting: sighting.tip_wei)))
+
+    def _cheap(self, key: Key) -> bool:
+        """Whether it is worth less than most races of its kind: to try something here costs little, and all sizes learn of it."""
+        alike = [(other.bucket, len(memory.seen)) for other, memory in self._memories.items() if other[:2] == key[:2] and other.bucket >= 0]
+        return key.bucket * sum(count for _, count in alike) < sum(bucket * count for bucket, count in alike)
 
     # --- to be kept
 

@@ -1,8 +1,9 @@
 """Block builders that take bundles (`eth_sendBundle`): ours right behind what others have waiting, or nowhere. Losing costs nothing.
 
-One bundle for each of ours: it must succeed, and those whose nonces come before it may be in the block already, or fail. So each is worth
-to the builder what it offers itself, whatever comes after it; who loses some still has the others; and nothing of ours is in a block that
-has nothing for it. What they come behind may be in the block already, too, by somebody else's bundle.
+One bundle for each of ours, with those of its signer whose nonces come before it. None may fail, but what is in the block already, be it
+by the bundle before or, of what they come behind, by somebody else's, may be left out. So each is worth to the builder what it offers,
+whatever comes after it, and nothing of ours is in a block that has nothing for it. Who loses one loses those behind it: several signers
+are several chances.
 
 The form is Flashbots' and its successors'; where the bytes of another's transaction are not known its hash stands for them, which those
 who auction order flow understand.
@@ -21,7 +22,7 @@ from keeper.chain.send_replies import classify
 from keeper.chain.signed import signed_bytes
 from keeper.chain.wire import hex_bytes
 from keeper.errors import Transient
-from keeper.types import Parcel, SendResult, Sent, Waiting
+from keeper.types import Address, Parcel, SendResult, Sent, Waiting
 
 
 class BundleChannel:
@@ -31,7 +32,7 @@ class BundleChannel:
 
     def __init__(self, rpc: Rpc, blocks: int = 1, new_id: Callable[[], str] = lambda: str(uuid.uuid4())) -> None:
         self._rpc, self.blocks, self._new_id = rpc, blocks, new_id
-        self._ids: dict[tuple[int, int], str] = {}
+        self._ids: dict[tuple[int, Address, int], str] = {}
 
     async def carry(self, parcels: Sequence[Parcel]) -> list[Sent]:
         first = parcels[-1].block
@@ -51,7 +52,7 @@ class BundleChannel:
 
     async def _send(self, number: int, must: int, ours: Sequence[Parcel], behind: Sequence[Waiting]) -> Sent:
         """In the place of the one with the same id."""
-        named = self._ids.setdefault((number, ours[must].nonce), self._new_id())
+        named = self._ids.setdefault((number, ours[must].signer, ours[must].nonce), self._new_id())
         try:
             await self._rpc.request("eth_sendBundle", bundle(number, ours[: must + 1], behind) | {"replacementUuid": named})
         except RpcError as error:
@@ -66,6 +67,5 @@ def bundle(number: int, ours: Sequence[Parcel], behind: Sequence[Waiting]) -> di
     return {
         "txs": [*(hex_bytes(raw) if (raw := signed_bytes(item.told)) else item.tx for item in behind), *(hex_bytes(p.raw) for p in ours)],
         "blockNumber": hex(number),
-        "droppingTxHashes": [item.tx for item in behind],
-        "revertingTxHashes": [parcel.tx for parcel in ours[:-1]],
+        "droppingTxHashes": [*(item.tx for item in behind), *(parcel.tx for parcel in ours[:-1])],
     }

@@ -246,6 +246,8 @@ class ChainSettings(Table):
     venues: tuple[VenueSettings, ...] = ()
     executor: ExecutorSettings | None = None
     signer: SignerSettings | None = None
+    more_signers: tuple[SignerSettings, ...] = ()
+    """Further operators: what goes out by different ones does not wait for each other."""
     bidding: BiddingSettings = BiddingSettings()
     limits: LimitSettings = LimitSettings()
     channels: tuple[ChannelSettings, ...] = ()
@@ -268,6 +270,8 @@ class ChainSettings(Table):
             "",
             [*(market.name for market in self.markets), *(venue.name for venue in self.venues)],
         )
+        if self.more_signers and self.signer is None:
+            raise refuse("needs signer", "more_signers")
         if self.lookahead.enabled and self.ws_url is None:
             raise refuse("needs ws_url", "lookahead.enabled")
         refuse_twins("must differ in name", "channels", [channel.name for channel in self.channels])

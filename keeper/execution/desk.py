@@ -13,7 +13,7 @@ from typing import Any
 import orjson
 
 from keeper.execution.calls import floor_of
-from keeper.execution.engine import TxEngine
+from keeper.execution.fleet import Fleet
 from keeper.execution.fuse import Fuse
 from keeper.execution.settlement import NOT_INCLUDED
 from keeper.execution.signer import decode
@@ -42,7 +42,7 @@ class Desk:
 
     def __init__(
         self,
-        engine: TxEngine,
+        engine: Fleet,
         settler: Settler,
         ledger: Ledger,
         executor: Address,

@@ -89,6 +89,10 @@ class TxEngine:
 
     # --- the seam
 
+    @property
+    def signer(self) -> Address:
+        return self._signer.address
+
     def in_flight(self, market: str, account: Address) -> bool:
         """Whether a transaction for this account may still land."""
         return self._outbox.in_flight(market, account)
@@ -177,7 +181,7 @@ class TxEngine:
 
     def _parcel(self, s: Submission, behind: tuple[Waiting, ...] = (), before: Sequence[Parcel] = ()) -> Parcel:
         after = tuple(parcel for parcel in before if parcel.nonce < s.nonce)
-        return Parcel(s.raw, s.tx, s.nonce, self._block + 1, s.last_block, behind, after)
+        return Parcel(s.raw, s.tx, s.signer, s.nonce, self._block + 1, s.last_block, behind, after)
 
     async def _record(self, outgoing: Sequence[_Outgoing], answers: Sequence[Sent]) -> list[Submission]:
         async with self._turn:

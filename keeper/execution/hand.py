@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from keeper.chain.rpc import Rpc
@@ -27,51 +27,67 @@ DRY_BALANCE_WEI = 10**21
 class Hand:
     """`overrides`: state to simulate with, empty when live."""
 
-    signer: Signer
+    signers: tuple[Signer, ...]
     executor: Address
     beneficiary: Address
     overrides: Mapping[Address, AccountOverride]
+
+    @property
+    def signer(self) -> Signer:
+        return self.signers[0]
+
+    @property
+    def ours(self) -> tuple[Address, ...]:
+        """Every address that acts for us."""
+        return (self.executor, *(signer.address for signer in self.signers))
 
 
 async def open_hand(settings: ChainSettings, rpc: Rpc, reader: Reader, live: bool) -> Hand:
     """Live: the configured key and executor, which must exist and know us. Dry-run signs with a throwaway key, so that nothing it does can
     meet what a live run left in the outbox, and makes up what is missing."""
-    configured = await _key(settings, live)
-    key = configured if live and configured else throwaway_key()
-    signer = Signer(Secret(key.reveal().hex()))
+    signers = tuple(Signer(Secret(key.reveal().hex())) for key in await _keys(settings, live))
     wanted = settings.executor
     if wanted is not None and wanted.address is not None:
-        return await _deployed(f"chains.{settings.name}.executor.address", reader, signer, wanted.address, live)
+        return await _deployed(f"chains.{settings.name}.executor.address", reader, signers, wanted.address, live)
     if live:
         raise ConfigError(f"chains.{settings.name}.executor.address: live needs a deployed executor; see `keeper deploy`")
-    beneficiary = (wanted.beneficiary if wanted else None) or signer.address
-    owner = (wanted.owner if wanted else None) or signer.address
+    beneficiary = (wanted.beneficiary if wanted else None) or signers[0].address
+    owner = (wanted.owner if wanted else None) or signers[0].address
     code = from_hex(await rpc.request("eth_call", {"data": hex_bytes(executor.deploy_data(owner, beneficiary, ()))}, "latest"))
-    placed = AccountOverride(code=code, storage={int(executor.operator_slot(signer.address), 16): 1})
-    return Hand(signer, PLACEHOLDER, beneficiary, {PLACEHOLDER: placed, signer.address: AccountOverride(balance_wei=DRY_BALANCE_WEI)})
+    return Hand(signers, PLACEHOLDER, beneficiary, {PLACEHOLDER: replace(_roles(signers), code=code), **_funds(signers)})
 
 
-async def _key(settings: ChainSettings, live: bool) -> Key | None:
+async def _keys(settings: ChainSettings, live: bool) -> list[Key]:
     """Looked at in any mode: better a word now than on the day it goes live."""
-    if settings.signer is not None:
-        return await load_key(settings.signer, os.environ)
-    if live:
+    named = [settings.signer, *settings.more_signers] if settings.signer else []
+    if live and not named:
         raise ConfigError(f"chains.{settings.name}.signer: live needs a key")
-    return None
+    keys = [await load_key(one, os.environ) for one in named if one]
+    if twins := [key.address for place, key in enumerate(keys) if key.address in {other.address for other in keys[:place]}]:
+        raise ConfigError(f"chains.{settings.name}.more_signers: {twins[0]} is given twice: a signer is one lane")
+    return keys if live else [throwaway_key() for _ in range(max(len(keys), 1))]
 
 
-async def _deployed(where: str, reader: Reader, signer: Signer, address: Address, live: bool) -> Hand:
+def _roles(signers: Sequence[Signer]) -> AccountOverride:
+    return AccountOverride(storage={int(executor.operator_slot(signer.address), 16): 1 for signer in signers})
+
+
+def _funds(signers: Sequence[Signer]) -> dict[Address, AccountOverride]:
+    return {signer.address: AccountOverride(balance_wei=DRY_BALANCE_WEI) for signer in signers}
+
+
+async def _deployed(where: str, reader: Reader, signers: tuple[Signer, ...], address: Address, live: bool) -> Hand:
     if not await reader.code(address):
         raise ConfigError(f"{where}: no contract at {address}; see `keeper deploy`")
-    reads = [executor.beneficiary(address), executor.is_operator(address, signer.address)]
-    beneficiary, allowed = await reader.calls(reads)
-    if beneficiary is None or allowed is None or len(beneficiary) != 32:
+    reads = [executor.beneficiary(address), *(executor.is_operator(address, signer.address) for signer in signers)]
+    beneficiary, *allowed = await reader.calls(reads)
+    if beneficiary is None or None in allowed or len(beneficiary) != 32:
         raise ConfigError(f"{where}: {address} is not an executor; see `keeper deploy`")
-    if live and not int.from_bytes(allowed):
-        raise ConfigError(f"{where}: {signer.address} is not an operator of {address}; its owner can add it")
-    role = AccountOverride(storage={int(executor.operator_slot(signer.address), 16): 1})
-    pretended = {} if live else {address: role, signer.address: AccountOverride(balance_wei=DRY_BALANCE_WEI)}
-    return Hand(signer, address, Address("0x" + beneficiary[-20:].hex()), pretended)
+    for signer, said in zip(signers, allowed, strict=True):
+        if live and not int.from_bytes(said or b""):
+            raise ConfigError(f"{where}: {signer.address} is not an operator of {address}; its owner can add it")
+    pretended = {} if live else {address: _roles(signers), **_funds(signers)}
+    return Hand(signers, address, Address("0x" + beneficiary[-20:].hex()), pretended)
 
 
 async def open_accounts(settings: ChainSettings, reader: Reader, hand: Hand, live: bool) -> Hand:

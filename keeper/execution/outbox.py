@@ -38,7 +38,6 @@ class Outbox:
         self.signer = signer
         self._database = database
         self._live: dict[int, Submission] = {}
-        self._last_id = 0
 
     @property
     def live(self) -> list[Submission]:
@@ -90,22 +89,20 @@ class Outbox:
         wanted = or_(c.state.in_(UNRESOLVED), c.acknowledged.is_(False), decided, refused)
         query = select(OUTBOX).where(c.signer == self.signer, wanted).order_by(c.id)
 
-        async def read(connection: AsyncConnection) -> tuple[Sequence[Any], int | None]:
-            return (await connection.execute(query)).all(), await connection.scalar(select(func.max(c.id)))
+        async def read(connection: AsyncConnection) -> Sequence[Any]:
+            return (await connection.execute(query)).all()
 
-        rows, last_id = await self._database.read(read)
-        self._live = {row.id: _submission(row) for row in rows}
-        self._last_id = last_id or 0
+        self._live = {row.id: _submission(row) for row in await self._database.read(read)}
 
     async def _add(self, drafts: Sequence[Submission]) -> list[Submission]:
-        added = [replace(draft, id=self._last_id + 1 + i) for i, draft in enumerate(drafts)]
-
-        async def save(connection: AsyncConnection) -> None:
+        async def save(connection: AsyncConnection) -> list[Submission]:
+            last = await connection.scalar(select(func.max(OUTBOX.c.id))) or 0  # other signers have theirs in the same table
+            added = [replace(draft, id=last + 1 + i) for i, draft in enumerate(drafts)]
             await connection.execute(insert(OUTBOX), [_row(s) for s in added])
-            await connection.execute(_never_sent(self.signer, self._last_id - self._keep_refused))
+            await connection.execute(_never_sent(self.signer, last - self._keep_refused))
+            return added
 
-        await self._database.write(save)
-        self._last_id += len(added)
+        added = await self._database.write(save)
         self._live.update((s.id, s) for s in added)
         return added
 

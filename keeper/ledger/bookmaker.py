@@ -11,6 +11,7 @@ import orjson
 
 from keeper.bidding.budget import Budget, Purse
 from keeper.bidding.odds import Odds, Race
+from keeper.bidding.offers import Offers
 from keeper.book.book import Book
 from keeper.book.bookkeeper import Bookkeeper
 from keeper.chain.rpc import Rpc
@@ -28,7 +29,7 @@ class Learned:
     """What outlives a run: what won so far, what was offered in the last day, and up to which block that is known."""
 
     def __init__(self, purse: Purse) -> None:
-        self.odds, self.budget, self.block = Odds(), Budget(purse), 0
+        self.odds, self.budget, self.offers, self.block = Odds(), Budget(purse), Offers(), 0
 
     @classmethod
     async def recall(cls, path: Path, purse: Purse) -> Learned:
@@ -81,7 +82,9 @@ class Bookmaker:
             await self._save()
 
     def _saw(self, race: Liquidated, winner: Winner, head: Head) -> None:
-        self._learned.odds.observe(Race(race.market, self._channel_of(race), race.value_wei, race.gas, winner.tip_wei, winner.ours))
+        offered = self._learned.offers.value_wei(race.market, race.account) if winner.ours else None
+        value_wei = race.value_wei if offered is None else offered
+        self._learned.odds.observe(Race(race.market, self._channel_of(race), value_wei, race.gas, winner.tip_wei, winner.ours))
         log.info(
             "liquidation_seen",
             block=head.number,

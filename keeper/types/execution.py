@@ -120,6 +120,7 @@ class Parcel:
 
     raw: bytes = field(repr=False)
     tx: Hash
+    signer: Address
     nonce: int
     block: int
     last_block: int = 0
