@@ -35,6 +35,7 @@ from keeper.execution.desk import Desk, DeskLimits
 from keeper.execution.fleet import Fleet
 from keeper.execution.fuse import Fuse
 from keeper.execution.hand import Hand, open_accounts, open_hand, require_funds
+from keeper.execution.rivalry import Rivalry
 from keeper.foresight import Foresight
 from keeper.ledger.bookmaker import Learned
 from keeper.ledger.ledger import Ledger
@@ -54,7 +55,7 @@ from keeper.recording.replay import Replayed, run_again
 from keeper.recording.tape import read_tape
 from keeper.risk.sanity import halting
 from keeper.storage.database import Database
-from keeper.terms import behind, bid_policy, breakers, caps, purse
+from keeper.terms import answers, behind, bid_policy, breakers, caps, purse
 from keeper.types import Hash, Head, Outcome, Upcoming, Waiting
 
 RESTART_FIRST_S, RESTART_MOST_S = 0.5, 10.0
@@ -171,7 +172,8 @@ async def open_pipeline(
         parts = replace(_parts(chain, hand, prover, desk, sink, report, foresee, judge, bids), advise=bidder.advise)
         if named.lookahead.enabled and not recorder:
             placed = replace(bids, policy=bid_policy(named.bidding, learned.odds, behind(named))) if carrier.ties else bids
-            parts = replace(parts, ahead=_lookahead(chain, prover, placed, carrier.ties, sink, listeners))
+            rivalry = Rivalry(engine, learned.budget, answers(named), hand.ours) if live and named.lookahead.answer_bps else None
+            parts = replace(parts, ahead=_lookahead(chain, prover, placed, carrier.ties, rivalry, sink, listeners))
         chain.patience.model = TapedModel(recorder, judge) if recorder else judge
         chain.planner.warmth = TapedWarmth(recorder, chain.prewarmer) if recorder else chain.prewarmer
         pipeline = Pipeline(recorded(parts, recorder) if recorder else parts)
@@ -180,7 +182,9 @@ async def open_pipeline(
         yield pipeline
 
 
-def _lookahead(chain: Chain, prover: NodeSimulator, bids: BidPolicy, tied: bool, sink: _Sink, listeners: Listeners) -> Lookahead:
+def _lookahead(
+    chain: Chain, prover: NodeSimulator, bids: BidPolicy, tied: bool, rivalry: Rivalry | None, sink: _Sink, listeners: Listeners
+) -> Lookahead:
     settings = chain.settings
     url = settings.ws_url.reveal() if settings.ws_url else ""
     stake = None if tied else Stake(settings.lookahead.max_at_stake_per_day_wei)
@@ -195,7 +199,7 @@ def _lookahead(chain: Chain, prover: NodeSimulator, bids: BidPolicy, tied: bool,
         for listener in listeners.heard:
             listener(settings.name, waiting.tx, concerns)
 
-    return Lookahead(chain, PendingFeed(url, chain.rpc).run, partial(rehearse, chain.rpc), prover.behind, bids, stake, hear, tell)
+    return Lookahead(chain, PendingFeed(url, chain.rpc).run, partial(rehearse, chain.rpc), prover.behind, bids, stake, rivalry, hear, tell)
 
 
 def _desk(chain: Chain, engine: Fleet, database: Database, hand: Hand, listeners: Listeners, fuse: Fuse) -> Desk:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Coroutine, Iterable, Sequence
-from typing import Any
+from typing import Any, Protocol
 
 from keeper.app import ANSWER_UPDATED, ChainState
 from keeper.bidding.stake import Stake
@@ -49,10 +49,18 @@ def block_order(waiting: Iterable[Waiting], base_fee_wei: int) -> list[Waiting]:
     return found
 
 
+class Answer(Protocol):
+    """To what others offer for what ours on their way are after. `heard`: whether it is for such a thing."""
+
+    def heard(self, waiting: Waiting, block: int) -> bool: ...
+
+    async def answer(self, landing: Landing) -> int: ...
+
+
 class Lookahead:
     """The pipeline's `Ahead`, of one chain. `listen`: brings what waits, for ever; `prove`: calls of ours behind it; `policy`: what they
-    are worth; `stake`: what may come to nothing, None: nothing can, for ours is tied to what waits; `hear`: learns of each that waits, and
-    whether it is an oracle's; `tell`: when there is nothing left to look at, and what was seen last."""
+    are worth; `stake`: what may come to nothing, None: nothing can, for ours is tied to what waits; `answer`: to
+    rivals; `hear`: learns of each that waits, and whether it is of interest; `tell`: when there is nothing left to look at, and what was seen last."""
 
     def __init__(
         self,
@@ -62,11 +70,12 @@ class Lookahead:
         prove: Prove,
         policy: BidPolicy,
         stake: Stake | None,
+        answer: Answer | None = None,
         hear: Callable[[Waiting, bool], None] = lambda waiting, concerns: None,
         tell: Callable[[Upcoming | None], None] = lambda upcoming: None,
     ) -> None:
         self._chain, self._listen, self._rehearse, self._prove = chain, listen, rehearse, prove
-        self._policy, self._stake, self._hear, self._tell = policy, stake, hear, tell
+        self._policy, self._stake, self._answer, self._hear, self._tell = policy, stake, answer, hear, tell
         self._known: dict[tuple[Address, int], tuple[Waiting, int]] = {}
         self._oracles: tuple[Head | None, frozenset[bytes]] = None, frozenset()
         self._news = asyncio.Event()
@@ -76,8 +85,10 @@ class Lookahead:
         concerns = self._concerns(waiting)
         if concerns:
             self._known[waiting.sender, waiting.nonce] = waiting, self._chain.head.number
+        rivals = self._answer is not None and self._answer.heard(waiting, self._chain.head.number)
+        if concerns or rivals:
             self._news.set()
-        self._hear(waiting, concerns)
+        self._hear(waiting, concerns or rivals)
 
     def moved(self) -> None:
         """There is another head."""
@@ -98,6 +109,8 @@ class Lookahead:
             if upcoming and upcoming != last:
                 await act(upcoming)
             last = upcoming
+            if self._answer:
+                await self._answer.answer(self._chain.landing(self._chain.head))
             if not self._news.is_set():
                 self._tell(upcoming)
 

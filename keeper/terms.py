@@ -15,6 +15,7 @@ from keeper.config.guard import GuardSettings
 from keeper.config.inventory import InventorySettings
 from keeper.config.settings import BiddingSettings, BreakerSettings, ChainSettings
 from keeper.errors import ConfigError
+from keeper.execution import rivalry
 from keeper.execution.breakers import Breakers
 from keeper.inventory.inventory import House, HouseMarket
 from keeper.inventory.limits import Limits
@@ -52,6 +53,11 @@ def behind(chain: ChainSettings) -> Channel:
     """Where it is decided who comes right behind an oracle's update."""
     tied = any(channel.kind == "bundle" for channel in chain.channels)
     return Channel.BUILDER if tied else Channel(chain.bidding.channel)
+
+
+def answers(chain: ChainSettings) -> rivalry.Terms:
+    bidding = chain.bidding
+    return rivalry.Terms(chain.lookahead.answer_bps, bidding.min_priority_fee_wei, bidding.max_priority_fee_wei)
 
 
 def breakers(settings: BreakerSettings) -> Breakers:

@@ -42,10 +42,6 @@ LOOKS = """[chains.lookahead]
 enabled = true
 
 [[chains.channels]]
-name = "public"
-kind = "public"
-
-[[chains.channels]]
 name = "builder"
 kind = "bundle"
 """

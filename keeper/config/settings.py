@@ -199,6 +199,8 @@ class LookaheadSettings(Table):
     """It needs ws_url, a node that tells of what waits, and eth_simulateV1."""
     max_at_stake_per_day_wei: Wei = 10**17
     """What may be lost in 24 hours to updates that do not come."""
+    answer_bps: Bps = 9500
+    """Of what a place is worth, the most that is offered for it against a rival whose bid waits there, too; 0: no bid is answered."""
 
 
 class AuctionSettings(Table):

@@ -157,6 +157,11 @@ def plan_of(submission: Submission) -> Plan:
     return load_plan(_note(submission)["plan"])
 
 
+def gas_of(submission: Submission) -> int:
+    """That it used when it was simulated."""
+    return int(_note(submission)["gas"])
+
+
 def _note(submission: Submission) -> dict[str, Any]:
     note: dict[str, Any] = orjson.loads(submission.plan_json)
     return note

@@ -42,7 +42,7 @@ def pay_more(signer: Signer, top: Submission, bid: Bid, block: int) -> Submissio
     """The same call at the same nonce with other fees."""
     data = decode(top.raw).data
     intent = Intent(top.to, data, bid, top.market, top.account, top.plan_json, block, top.fee_cap_wei)
-    return replace(draft(signer, top.chain_id, intent, top.nonce), replaces=top.id)
+    return replace(draft(signer, top.chain_id, intent, top.nonce, top.last_block), replaces=top.id)
 
 
 def cancel(signer: Signer, top: Submission, bid: Bid, block: int) -> Submission:

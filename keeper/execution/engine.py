@@ -14,7 +14,7 @@ from typing import Literal, Protocol
 from keeper.chain.send_replies import NOT_ITS_FAULT
 from keeper.errors import Transient
 from keeper.execution import drafts, settlement
-from keeper.execution.escalation import Cancel, Limits, Replace, due, filler, next_step
+from keeper.execution.escalation import Cancel, Limits, Replace, due, filler, next_step, outbid
 from keeper.execution.lanes import NonceLane
 from keeper.execution.outbox import Outbox
 from keeper.execution.signer import Signer
@@ -85,6 +85,7 @@ class TxEngine:
         self._strangers: dict[int, int] = {}
         self._sure: set[int] = set()
         self._recall = False
+        self._behind: dict[int, tuple[Waiting, ...]] = {}
         self._receipts: dict[Hash, Receipt] = {}
 
     # --- the seam
@@ -125,6 +126,15 @@ class TxEngine:
         await self._fill_holes()
         return submissions
 
+    async def outbid(self, tips: Mapping[int, int]) -> list[Submission]:
+        """Offer these tips per gas, by the id of what may still land, and send them; returns those that now do. Raises Halt."""
+        outgoing: list[_Outgoing] = []
+        try:
+            await uncancelled(self._raise(tips, outgoing))
+            return await self._transmit(outgoing)
+        finally:
+            self._sent(outgoing)
+
     async def on_head(self, head: Head, undone: Collection[Hash] = ()) -> list[Resolved]:
         """Follow our transactions to a new head; `undone`: hashes of blocks a reorg took back. Returns all news not acknowledged yet,
         none while the node is away. Raises Halt."""
@@ -151,6 +161,7 @@ class TxEngine:
                 raise RuntimeError("recover() comes before submit()")
             nonces = self._lane.take(len(intents))
             signed = [self._draft(intent, nonce) for intent, nonce in zip(intents, nonces, strict=True)]
+            self._behind |= {nonce: intent.behind for nonce, intent in zip(nonces, intents, strict=True)}
             await self._add(signed, outgoing, [intent.behind for intent in intents])
 
     def _draft(self, intent: Intent, nonce: int) -> Submission:
@@ -227,6 +238,14 @@ class TxEngine:
     def _sent(self, outgoing: Iterable[_Outgoing]) -> None:
         self._sending.difference_update(o.submission.nonce for o in outgoing)
 
+    async def _raise(self, tips: Mapping[int, int], outgoing: list[_Outgoing]) -> None:
+        async with self._turn:
+            tops = [top for top in self.ahead() if top.id in tips and top.nonce not in self._sending and top.nonce >= self._floor]
+            bids = [outbid(top, tips[top.id], self._base_fee_wei, self._limits) for top in tops]
+            raised = [(drafts.pay_more(self._signer, top, bid, self._block), top) for top, bid in zip(tops, bids, strict=True) if bid]
+            signed = [replace(more, created_block=top.created_block) for more, top in raised]
+            await self._add(signed, outgoing, [self._behind.get(more.nonce, ()) for more in signed])
+
     # --- back
 
     async def _advance(self, head: Head, undone: Collection[Hash], at_start: bool) -> list[Resolved]:
@@ -238,6 +257,7 @@ class TxEngine:
         await self._push(at_start)
         await self._call_back()
         self._outbox.forget(head.number - KEEP_BLOCKS)
+        self._behind = {nonce: behind for nonce, behind in self._behind.items() if nonce >= self._floor}
         return self._news()
 
     async def _reopen(self, undone: Collection[Hash]) -> None:

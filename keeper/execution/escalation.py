@@ -73,6 +73,16 @@ def raise_bid(bid: Bid, base_fee_wei: int, cap_wei: int) -> Bid | None:
     return Bid(max(needed, min(2 * base_fee_wei + priority, cap_wei)), priority, bid.gas_limit)
 
 
+def outbid(top: Submission, tip_wei: int, base_fee_wei: int, limits: Limits) -> Bid | None:
+    """This tip instead; in a public pool with both fees up by an eighth at least. None when a cap is too low."""
+    least = 0 if top.last_block else _eighth_more(top.max_fee_wei)
+    tip = tip_wei if top.last_block else max(tip_wei, _eighth_more(top.priority_fee_wei))
+    needed, cap = max(least, base_fee_wei + tip), _cap(top, limits)
+    if needed > cap or tip > limits.max_priority_fee_wei:
+        return None
+    return Bid(max(needed, min(2 * base_fee_wei + tip, cap)), tip, top.gas_limit)
+
+
 def filler(base_fee_wei: int, limits: Limits) -> Bid:
     """Fees of a transaction that only fills a hole in the nonces."""
     priority = min(limits.cancel_priority_fee_wei, limits.max_priority_fee_wei)

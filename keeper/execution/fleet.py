@@ -6,7 +6,7 @@ One that lands late, or not at all, holds up only what its own signer sent after
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 
 from keeper.execution.engine import TxEngine
 from keeper.execution.submission import Intent, Resolved, Submission
@@ -42,6 +42,9 @@ class Fleet:
 
     async def on_head(self, head: Head, undone: Collection[Hash] = ()) -> list[Resolved]:
         return [news for part in await asyncio.gather(*(e.on_head(head, undone) for e in self._engines)) for news in part]
+
+    async def outbid(self, tips: Mapping[int, int]) -> list[Submission]:
+        return [s for part in await asyncio.gather(*(engine.outbid(tips) for engine in self._engines)) for s in part]
 
     def give_up(self) -> None:
         for engine in self._engines:

@@ -70,7 +70,8 @@ def dropped(submission: Submission, head: Head) -> Submission:
 def expired(unresolved: Sequence[Submission], receipts: Mapping[Hash, Receipt], head: Head) -> list[Submission]:
     """Those whose last block has come and gone: nobody holds them any more. If somebody does all the same, see `disputed`."""
     gone = [s for s in unresolved if 0 < s.last_block <= head.number and s.tx not in receipts]
-    return [replace(s, state=State.DROPPED, detail=NOT_INCLUDED, acknowledged=False) for s in gone]
+    newest = {group[-1].id for _, group in by_nonce(gone)}  # the others were outbid by ourselves: that is no news
+    return [replace(s, state=State.DROPPED, detail=NOT_INCLUDED, acknowledged=s.id not in newest) for s in gone]
 
 
 def _end(submission: Submission, winner: Submission, receipt: Receipt) -> State:
