@@ -37,6 +37,9 @@ PRIOR_WEIGHT = 0.3
 OF_ALL_SIZES = 8.0
 """A bucket that has seen nothing believes in its market's other sizes as much as in so many races of its own; less with each it sees."""
 
+DEARER = 0.5
+"""A race that we won counts half as much with each bucket that another is dearer."""
+
 FADING_SEEN, FADING_WON = 0.99, 0.995
 """A race counts so much less with each later one in which a rival's offer was seen, or was not."""
 
@@ -76,11 +79,12 @@ class Race:
 
 
 class Sighting(NamedTuple):
-    """What the best of the others offered, or at most did: as a share of our value and as a tip per gas."""
+    """What the best of the others offered, or at most did: as a share of our value and as a tip per gas. `bucket`: of the value."""
 
     share_ppm: int
     tip_wei: int
     exact: bool
+    bucket: int = 0
 
 
 class Chance(NamedTuple):
@@ -153,7 +157,7 @@ class Odds:
         share_ppm = min(race.tip_wei * race.gas * PPM // race.value_wei, PPM)
         for bucket in (bucket_of(race.value_wei), -1):
             key = Key(race.market, race.channel, bucket)
-            self._memories.setdefault(key, _Memory()).add(Sighting(share_ppm, race.tip_wei, not race.ours))
+            self._memories.setdefault(key, _Memory()).add(Sighting(share_ppm, race.tip_wei, not race.ours, bucket_of(race.value_wei)))
         self._curves.clear()
 
     def curve(self, market: str, channel: str, value_wei: int) -> Curve:
@@ -167,7 +171,8 @@ class Odds:
         weighed = own.weighed()
         by_share = _by_share([sighting for sighting, _ in weighed if sighting.exact])
         if by_share:
-            weighed += whole.weighed(OF_ALL_SIZES * OF_ALL_SIZES / (OF_ALL_SIZES + len(own.seen)))
+            others = whole.weighed(OF_ALL_SIZES * OF_ALL_SIZES / (OF_ALL_SIZES + len(own.seen)))
+            weighed += [(sighting, weight * _telling(sighting, key.bucket)) for sighting, weight in others]
             weighed += _drawn(key, own.turn if self._cheap(key) else 0)
             return Curve(True, tuple(_chances(weighed, lambda sighting: sighting.share_ppm)))
         return Curve(False, tuple(_chances([*weighed, (PRIOR[0], PRIOR_WEIGHT)], lambda sighting: sighting.tip_wei)))
@@ -192,8 +197,13 @@ class Odds:
         for item in state:
             memory = memories.setdefault(Key(str(item["market"]), str(item["channel"]), int(item["bucket"])), _Memory())
             memory.turn = int(item["turn"])
-            memory.seen.extend(Sighting(int(share), int(tip), bool(exact)) for share, tip, exact in item["seen"])
+            memory.seen.extend(Sighting(int(share), int(tip), bool(exact), *map(int, of)) for share, tip, exact, *of in item["seen"])
         self._memories, self._curves = memories, {}
+
+
+def _telling(sighting: Sighting, bucket: int) -> float:
+    """How much it says about races of another size: the dearer, the more want it, so that what was had cheaply there tells little."""
+    return 1.0 if sighting.exact else DEARER ** max(bucket - sighting.bucket, 0)
 
 
 def _drawn(key: Key, turn: int) -> list[tuple[Sighting, float]]:

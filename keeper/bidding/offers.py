@@ -8,16 +8,17 @@ KEEP_BLOCKS = 64
 
 
 class Offers:
-    """The newest for each account."""
+    """By the block they were made for: of each account, in the order in which its calls were planned."""
 
     def __init__(self) -> None:
-        self._made: dict[tuple[str, Address], tuple[int, int]] = {}
+        self._made: dict[int, dict[tuple[str, Address], dict[Plan, int]]] = {}
 
     def note(self, plan: Plan, landing: Landing, value_wei: int) -> None:
         """`value_wei`: the most the place could have cost."""
-        self._made = {key: made for key, made in self._made.items() if made[0] > landing.number - KEEP_BLOCKS}
-        self._made[plan.market, plan.account] = landing.number, value_wei
+        self._made = {block: made for block, made in self._made.items() if block > landing.number - KEEP_BLOCKS}
+        self._made.setdefault(landing.number, {}).setdefault((plan.market, plan.account), {})[plan] = value_wei
 
-    def value_wei(self, market: str, account: Address) -> int | None:
-        made = self._made.get((market, account))
-        return made[1] if made else None
+    def value_wei(self, block: int, market: str, account: Address, nth: int) -> int | None:
+        """Of the account's nth call, from 0; None: there was no such offer."""
+        made = list(self._made.get(block, {}).get((market, account), {}).values())
+        return made[nth] if nth < len(made) else None

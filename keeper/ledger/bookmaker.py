@@ -75,14 +75,16 @@ class Bookmaker:
                 self._since = head.number
                 for race in found:
                     if race.tx in won:
-                        self._saw(race, won[race.tx], head)
+                        nth = sum(won[other.tx].ours for other in found[: found.index(race)] if other.tx in won and _same(other, race))
+                        self._saw(race, won[race.tx], head, nth)
                 if found:
                     await self._save()
         if self._learned.budget.spent != self._kept:
             await self._save()
 
-    def _saw(self, race: Liquidated, winner: Winner, head: Head) -> None:
-        offered = self._learned.offers.value_wei(race.market, race.account) if winner.ours else None
+    def _saw(self, race: Liquidated, winner: Winner, head: Head, nth: int) -> None:
+        """`nth`: of ours about that account in that block, from 0."""
+        offered = self._learned.offers.value_wei(head.number, race.market, race.account, nth) if winner.ours else None
         value_wei = race.value_wei if offered is None else offered
         self._learned.odds.observe(Race(race.market, self._channel_of(race), value_wei, race.gas, winner.tip_wei, winner.ours))
         log.info(
@@ -108,3 +110,7 @@ class Bookmaker:
         )
         with suppress(OSError):
             await asyncio.to_thread(replace_file, self._path, text)
+
+
+def _same(one: Liquidated, other: Liquidated) -> bool:
+    return (one.market, one.account) == (other.market, other.account)
