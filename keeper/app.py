@@ -88,16 +88,15 @@ class ChainState:
         return landing(head, self.settings.block_time_s)
 
     def foreseen(self, writes: Sequence[Write], landing: Landing) -> list[Candidate]:
-        """Who would be due if these cells were written, and is not without. Everything is as before afterwards."""
+        """Who would be due if these cells were written. Everything is as before afterwards."""
         tables = self.book.tables
         undo = tables.write(writes)
         try:
             self.watch.update(writes, tables)
-            found = self.watch.candidates(tables, landing)
+            return self.watch.candidates(tables, landing)
         finally:
             tables.write(undo)
             self.watch.update(undo, tables)
-        return [c for c in found if not c.market.health(tables, c.account, landing.timestamp_s).liquidatable]
 
     def prices(self) -> Prices:
         """What the guard makes of every price, for a transaction sent now."""

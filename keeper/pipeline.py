@@ -7,8 +7,8 @@ Every candidate ends in exactly one outcome per block, with its reason.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
-from contextlib import suppress
+from collections.abc import Awaitable, Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -46,8 +46,8 @@ class Watcher(Protocol):
 
 
 class Ahead(Protocol):
-    """Of what waits to happen. `watch`: for ever; `state`: the newest one as it would then be; `candidates`: who would be due then, and is
-    not now; `simulate`: behind it; `bid`: less than it offers, so as to be right behind it, raises Skip."""
+    """Of what waits to happen. `watch`: for ever; `state`: the newest one as it would then be; `candidates`: who would be due
+    then, whether or not now; `simulate`: behind it; `bid`: less than it offers, so as to be right behind it, raises Skip."""
 
     async def watch(self, act: Callable[[Upcoming], Awaitable[None]]) -> None: ...
 
@@ -158,6 +158,7 @@ class Pipeline:
         self._woken = asyncio.Event()
         self._worked = asyncio.Event()
         self._turn = asyncio.Lock()
+        self._hand: set[tuple[str, Address]] = set()
 
     def wake(self) -> None:
         """There is work without a step of the chain: the book was resumed on the newest block."""
@@ -215,11 +216,12 @@ class Pipeline:
                 if not await self._parts.consult():
                     break
                 plans, outcomes = self._plan(candidates, view, landing, [plan for plan, _ in ahead])
-        jobs = await self._jobs(self._encoded(plans, landing, outcomes), landing, outcomes, [data for _, data in ahead])
-        if self._parts.books.head.number >= landing.number:  # its block has come and gone
-            outcomes += [_skipped(job.prediction, landing, "late") for job in jobs]
-        else:
-            outcomes += await self._parts.submitter.submit(jobs, landing)
+        with self._in_hand(plans):
+            jobs = await self._jobs(self._encoded(plans, landing, outcomes), landing, outcomes, [data for _, data in ahead])
+            if self._parts.books.head.number >= landing.number:  # its block has come and gone
+                outcomes += [_skipped(job.prediction, landing, "late") for job in jobs]
+            else:
+                outcomes += await self._parts.submitter.submit(jobs, landing)
         await self._parts.sink.record(outcomes)
         seconds, warm = self._parts.now_s() - started, sum(plan.warm for plan in plans)
         self._parts.report(BlockReport(head, len(candidates), tuple(outcomes), seconds, len(plans), warm))
@@ -234,8 +236,9 @@ class Pipeline:
             landing = self._parts.landing(head)
             ahead = self._parts.submitter.ahead()
             plans, outcomes = self._plan(look.candidates(upcoming, landing), look.state(upcoming), landing, [plan for plan, _ in ahead])
-        jobs = await self._behind(look, self._encoded(plans, landing, outcomes), landing, upcoming, [data for _, data in ahead])
-        sent = await self._parts.submitter.submit(jobs, landing) if jobs and self._parts.books.head.number < landing.number else []
+        with self._in_hand(plans):
+            jobs = await self._behind(look, self._encoded(plans, landing, outcomes), landing, upcoming, [data for _, data in ahead])
+            sent = await self._parts.submitter.submit(jobs, landing) if jobs and self._parts.books.head.number < landing.number else []
         await self._parts.sink.record(sent)
         look.looked(upcoming, len(plans), sent, self._parts.now_s() - started)
 
@@ -250,10 +253,20 @@ class Pipeline:
                         jobs.append(Job(plan, data, simulation, bid, upcoming.before))
         return jobs
 
+    @contextmanager
+    def _in_hand(self, plans: Sequence[Prediction]) -> Iterator[None]:
+        """From being planned to being sent they are as good as on their way."""
+        taken = {(plan.plan.market, plan.plan.account) for plan in plans}
+        self._hand |= taken
+        try:
+            yield
+        finally:
+            self._hand -= taken
+
     def _plan(
         self, candidates: Sequence[Candidate], view: View, landing: Landing, ahead: Sequence[Plan]
     ) -> tuple[Sequence[Prediction], list[Outcome]]:
-        in_flight = [self._parts.submitter.busy(candidate.market_name, candidate.account) for candidate in candidates]
+        in_flight = [(c.market_name, c.account) in self._hand or self._parts.submitter.busy(c.market_name, c.account) for c in candidates]
         busy = [candidate for candidate, pending in zip(candidates, in_flight, strict=True) if pending]
         free = [candidate for candidate, pending in zip(candidates, in_flight, strict=True) if not pending]
         plans, rejected = self._parts.planning.block(free, view, landing, ahead)
