@@ -7,10 +7,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from types import MappingProxyType
 from typing import Any
 
 from keeper.errors import KeeperError
 from keeper.types import Address, Hash
+
+NOBODY: Mapping[Address, int] = MappingProxyType({})
 
 BUMP_PERCENT = 110
 """A replacement offers so much of both fees (geth: --txpool.pricebump 10)."""
@@ -57,9 +60,11 @@ class Bundle:
     reverting: frozenset[Hash] = frozenset()
     name: str = ""
 
-    def tip_wei(self, base_fee_wei: int) -> int:
-        """The mean per gas of its owner's transactions: what it carries along of others pays whoever takes it."""
-        own = [tx for tx in self.txs if tx.owner == self.owner] or list(self.txs)
+    def tip_wei(self, base_fee_wei: int, nonces: Mapping[Address, int] = NOBODY) -> int:
+        """The mean per gas of its owner's transactions: what it carries along of others pays whoever takes it. `nonces`: what lies below
+        them is in the block already."""
+        left = [tx for tx in self.txs if tx.nonce >= nonces.get(tx.sender, 0)] or list(self.txs)
+        own = [tx for tx in left if tx.owner == self.owner] or left
         gas = sum(tx.gas_limit for tx in own)
         return sum(tx.tip_wei(base_fee_wei) * tx.gas_limit for tx in own) // gas
 

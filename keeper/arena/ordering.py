@@ -68,7 +68,7 @@ def arrange(
         heads: list[Tx | Bundle] = [queue[0] for queue in waiting.values() if queue]
         if not heads and not offers:
             return units
-        best = min([*heads, *offers], key=lambda item: _rank(item, base_fee_wei))
+        best = min([*heads, *offers], key=lambda item: _rank(item, block))
         whole = best if isinstance(best, Bundle) else None
         if whole:
             offers.remove(whole)
@@ -93,6 +93,7 @@ def _drop_taken(waiting: dict[Address, list[Tx]], nonces: Mapping[Address, int])
             queue.pop(0)
 
 
-def _rank(item: Tx | Bundle, base_fee_wei: int) -> tuple[int, int, str]:
-    first = item.txs[0] if isinstance(item, Bundle) else item
-    return -item.tip_wei(base_fee_wei), item.arrived_ms, first.hash
+def _rank(item: Tx | Bundle, block: _Block) -> tuple[int, int, str]:
+    if isinstance(item, Bundle):
+        return -item.tip_wei(block.base_fee_wei, block.nonces), item.arrived_ms, item.txs[0].hash
+    return -item.tip_wei(block.base_fee_wei), item.arrived_ms, item.hash

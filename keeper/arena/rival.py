@@ -143,9 +143,20 @@ class Rival:
         ran = await self._rehearse([*map(_call_of, news), *(self._call(data) for _, data in calls)], landing)
         nonce = int(await self._rpc.request("eth_getTransactionCount", self._second.address, "latest"), 16)
         shots = self._priced([(*call, result) for call, result in zip(calls, ran[len(news) :], strict=True)], landing, nonce)
-        if shots:
-            raws = [hex_bytes(self._second.sign(shot.tx)[0]) for shot in shots]
-            await self._rpc.request("eth_sendBundle", {"txs": [*(tx["hash"] for tx in news), *raws], "blockNumber": hex(landing.number)})
+        signed, before = [self._second.sign(shot.tx) for shot in shots], [tx["hash"] for tx in news]
+        for last in range(len(signed)):
+            await self._bundle(before, signed[: last + 1], landing.number)
+
+    async def _bundle(self, before: Sequence[str], signed: Sequence[tuple[bytes, Hash]], block: int) -> None:
+        """The last of its own must succeed; those before it may be there already, or fail. By that name it takes the last one's place."""
+        bundle = {
+            "txs": [*before, *(hex_bytes(raw) for raw, _ in signed)],
+            "blockNumber": hex(block),
+            "droppingTxHashes": before,
+            "revertingTxHashes": [tx for _, tx in signed[:-1]],
+            "replacementUuid": str(len(signed)),
+        }
+        await self._rpc.request("eth_sendBundle", bundle)
 
     def _due(self, view: View, at_s: int) -> list[Candidate]:
         everyone = [Candidate(m, who, m.health(view, who, at_s)) for m in self._chain.markets for who in m.accounts(view)]

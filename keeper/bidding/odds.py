@@ -178,9 +178,9 @@ class Odds:
         return Curve(False, tuple(_chances([*weighed, (PRIOR[0], PRIOR_WEIGHT)], lambda sighting: sighting.tip_wei)))
 
     def _cheap(self, key: Key) -> bool:
-        """Whether it is worth less than most races of its kind: to try something here costs little, and all sizes learn of it."""
+        """Whether it is worth a quarter of most races of its kind, or less: to try something here costs little, and others learn of it."""
         alike = [(other.bucket, len(memory.seen)) for other, memory in self._memories.items() if other[:2] == key[:2] and other.bucket >= 0]
-        return key.bucket * sum(count for _, count in alike) < sum(bucket * count for bucket, count in alike)
+        return (key.bucket + 1) * sum(count for _, count in alike) <= sum(bucket * count for bucket, count in alike)
 
     # --- to be kept
 
