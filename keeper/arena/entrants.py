@@ -12,7 +12,6 @@ from pathlib import Path
 
 from eth_utils.crypto import keccak
 
-from keeper.arena.rival import SECOND_KEY
 from keeper.arena.tactics import RIVALS, Tactic, tactics
 from keeper.devnet import Devnet
 from keeper.devnet.anvil import GUARD, end
@@ -30,13 +29,16 @@ KNOWN = (*RIVALS, COPY)
 DAEMON_MS = 50
 FUNDS_WEI = 100 * 10**18
 TAIL = 400
-LANES = 14
+SIGNERS = 16
 BIDS = """[chains.bidding]
 max_priority_fee_wei = "900000 gwei"
 max_fee_wei = "1000000 gwei"
 max_bid_wei = "20 ether"
 max_bid_per_block_wei = "200 ether"
 max_bid_per_day_wei = "1000 ether"
+
+[chains.breakers]
+gas_per_day_wei = "1000 ether"
 
 """
 """A keeper with deep pockets, so that no cap decides a race."""
@@ -75,9 +77,9 @@ def _tactic(name: str, seed: int) -> Tactic:
     return tactics(seed)[name]
 
 
-def _more(name: str) -> list[str]:
-    """Of the keeper as it is meant to be run."""
-    return [f"{name} lane {lane}" for lane in range(LANES)] if name == US else []
+def _keys(name: str) -> list[str]:
+    """One a signer."""
+    return [f"{name} {lane}" for lane in range(SIGNERS)]
 
 
 def _key(name: str) -> str:
@@ -86,8 +88,8 @@ def _key(name: str) -> str:
 
 async def enter(net: Devnet, name: str, seed: int) -> Entrant:
     """Deploy its executor and fund its keys."""
-    signers = [Signer(Secret(_key(one))).address for one in (name, f"{name} 2", *_more(name))]
-    beneficiary = Signer(Secret(_key(f"{name} 3"))).address
+    signers = [Signer(Secret(_key(one))).address for one in _keys(name)]
+    beneficiary = Signer(Secret(_key(f"{name} beneficiary"))).address
     for signer in signers:
         await net.request("anvil_setBalance", signer, hex(FUNDS_WEI))
     data = executor.deploy_data(DEPLOYER, beneficiary, signers)
@@ -99,8 +101,8 @@ async def enter(net: Devnet, name: str, seed: int) -> Entrant:
 def write_config(net: Devnet, entrant: Entrant, port: int, folder: Path) -> Path:
     """The devnet's own, with this one's node, executor and keys."""
     folder.mkdir(parents=True)
-    lanes = [(f"lane{lane}.key", which) for lane, which in enumerate(_more(entrant.name))]
-    for file, which in (("operator.key", entrant.name), (SECOND_KEY, f"{entrant.name} 2"), *lanes):
+    files = {f"signer{lane}.key": which for lane, which in enumerate(_keys(entrant.name))}
+    for file, which in (("operator.key", _keys(entrant.name)[0]), *files.items()):
         with os.fdopen(os.open(folder / file, os.O_WRONLY | os.O_CREAT, 0o600), "w") as out:
             out.write(_key(which) + "\n")
     text = without_auctions(net.config.read_text()).replace('mode = "dry-run"', 'mode = "live"')
@@ -108,7 +110,7 @@ def write_config(net: Devnet, entrant: Entrant, port: int, folder: Path) -> Path
         f'"{net.ws}"', f'"ws://127.0.0.1:{port}/{entrant.name}"'
     )
     text = text.replace("[chains.executor]\n", f'[chains.executor]\naddress = "{entrant.executor}"\n')
-    signers = "".join(f'[[chains.more_signers]]\nkey_file = "{file}"\n\n' for file, _ in lanes)
+    signers = "".join(f'[[chains.more_signers]]\nkey_file = "{file}"\n\n' for file in list(files)[1:])
     more = BIDS + signers + (LOOKS if entrant.name == US else "")
     text = text.replace("[chains.guard]\n", f"{more}\n[chains.guard]\n")
     path = folder / "keeper.toml"

@@ -21,15 +21,13 @@ from keeper.config import load
 from keeper.errors import Skip
 from keeper.execution.calls import calldata
 from keeper.execution.hand import Hand, open_hand
-from keeper.execution.signer import Signer, Tx1559
+from keeper.execution.signer import Tx1559
 from keeper.log import setup
 from keeper.planning.planner import Planner
 from keeper.ports import View
 from keeper.risk.watch import Candidate
-from keeper.secret import Secret
 from keeper.types import Address, Hash, Landing, Prediction, Write
 
-SECOND_KEY = "second.key"
 CALL_GAS = 8_000_000
 HEADROOM_PERCENT = 150
 """Gas limit as a share of the simulated gas."""
@@ -45,10 +43,10 @@ class Shot:
 
 
 class Rival:
-    """`second`: signs bundles, so that their nonces hang on nothing that waits in the mempool."""
+    """The first of its signers sends to the mempool, the others sign bundles, so that their nonces hang on nothing that waits there."""
 
-    def __init__(self, chain: Chain, hand: Hand, second: Signer, tactic: Tactic) -> None:
-        self._chain, self._hand, self._second, self._tactic = chain, hand, second, tactic
+    def __init__(self, chain: Chain, hand: Hand, tactic: Tactic) -> None:
+        self._chain, self._hand, self._tactic = chain, hand, tactic
         self._rpc = chain.rpc
         self._shots: list[Shot] = []
         self._held: dict[int, Tx1559] = {}
@@ -141,22 +139,25 @@ class Rival:
         plans, _ = self._bold.block(self._due(view, landing.timestamp_s), view, landing)
         calls = [(plan, data) for plan in plans if (data := self._encoded(plan)) is not None]
         ran = await self._rehearse([*map(_call_of, news), *(self._call(data) for _, data in calls)], landing)
-        nonce = int(await self._rpc.request("eth_getTransactionCount", self._second.address, "latest"), 16)
-        shots = self._priced([(*call, result) for call, result in zip(calls, ran[len(news) :], strict=True)], landing, nonce)
-        signed, before = [self._second.sign(shot.tx) for shot in shots], [tx["hash"] for tx in news]
-        for last in range(len(signed)):
-            await self._bundle(before, signed[: last + 1], landing.number)
+        shots = self._priced([(*call, result) for call, result in zip(calls, ran[len(news) :], strict=True)], landing, 0)
+        await self._bundles([tx["hash"] for tx in news], shots, landing.number)
 
-    async def _bundle(self, before: Sequence[str], signed: Sequence[tuple[bytes, Hash]], block: int) -> None:
-        """The last of its own must succeed; those before it may be there already, or fail. By that name it takes the last one's place."""
-        bundle = {
-            "txs": [*before, *(hex_bytes(raw) for raw, _ in signed)],
-            "blockNumber": hex(block),
-            "droppingTxHashes": before,
-            "revertingTxHashes": [tx for _, tx in signed[:-1]],
-            "replacementUuid": str(len(signed)),
-        }
-        await self._rpc.request("eth_sendBundle", bundle)
+    async def _bundles(self, before: Sequence[str], shots: Sequence[Shot], block: int) -> None:
+        """One for each, which must succeed; those about one account by the same key, one after another."""
+        keys = self._hand.signers[1:]
+        counts = await self._rpc.batch([("eth_getTransactionCount", [key.address, "latest"]) for key in keys])
+        lanes: list[list[tuple[bytes, Hash]]] = [[] for _ in keys]
+        whose: dict[Address, int] = {}
+        for shot in shots:
+            lane = whose.setdefault(shot.account, len(whose) % len(keys))
+            lanes[lane].append(keys[lane].sign(replace(shot.tx, nonce=int(counts[lane], 16) + len(lanes[lane]))))
+            bundle = {
+                "txs": [*before, *(hex_bytes(raw) for raw, _ in lanes[lane])],
+                "blockNumber": hex(block),
+                "droppingTxHashes": [*before, *(tx for _, tx in lanes[lane][:-1])],
+                "replacementUuid": f"{lane} {len(lanes[lane])}",
+            }
+            await self._rpc.request("eth_sendBundle", bundle)
 
     def _due(self, view: View, at_s: int) -> list[Candidate]:
         everyone = [Candidate(m, who, m.health(view, who, at_s)) for m in self._chain.markets for who in m.accounts(view)]
@@ -228,10 +229,9 @@ async def play(config: Path, name: str, seed: int) -> None:
     setup("error")
     settings = load(config, {})
     named = chain_named(settings).model_copy(update={"ws_url": None})
-    second = Signer(Secret((config.parent / SECOND_KEY).read_text()))
     async with open_chain(settings, named, lambda source, block, target: None, owned=True) as chain:
         hand = await open_hand(named, chain.rpc, chain.reader, live=True)
-        await Rival(chain, hand, second, tactics(seed)[name]).run()
+        await Rival(chain, hand, tactics(seed)[name]).run()
 
 
 if __name__ == "__main__":
