@@ -58,9 +58,9 @@ class Answer(Protocol):
 
 
 class Lookahead:
-    """The pipeline's `Ahead`, of one chain. `listen`: brings what waits, for ever; `prove`: calls of ours behind it; `policy`: what they are
-    worth; `stake`: what may come to nothing, None: nothing can, for ours is tied to what waits; `answer`: to rivals; `hear`: learns of each
-    that waits, and whether it is of interest; `tell`: when there is nothing left to look at, and what was seen last."""
+    """The pipeline's `Ahead`, of one chain. `listen`: brings what waits, for ever; `prove`: calls of ours behind it; `policy`: what they
+    are worth; `stake`: what may come to nothing, None: nothing can, for ours is tied to what waits; `answer`: to rivals; `hear`: learns of
+    each that waits, and whether it is of interest; `tell`: when there is nothing left to look at, and what was seen last."""
 
     def __init__(
         self,

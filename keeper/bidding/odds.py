@@ -37,6 +37,9 @@ PRIOR_WEIGHT = 0.3
 OF_ALL_SIZES = 8.0
 """A bucket that has seen nothing believes in its market's other sizes as much as in so many races of its own; less with each it sees."""
 
+WON = 0.3
+"""A race that we won tells that much: nobody may have wanted it, or have been ahead of it by an accident."""
+
 DEARER = 0.5
 """A race that we won counts half as much with each bucket that another is dearer."""
 
@@ -136,7 +139,7 @@ class _Memory:
         """Each with its weight: together at most so much."""
         weight, found = 1.0, list[tuple[Sighting, float]]()
         for sighting in reversed(self.seen):
-            found.append((sighting, weight))
+            found.append((sighting, weight if sighting.exact else WON * weight))
             weight *= FADING_SEEN if sighting.exact else FADING_WON
         total = sum(weight for _, weight in found)
         scale = 1.0 if most is None or total <= most else most / total
