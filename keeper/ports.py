@@ -393,7 +393,8 @@ class Relay(Protocol):
 
 
 class Carrier(Protocol):
-    """All the ways to them. `carry`: these parcels, in the order of their nonces, an answer each; `last_block`: the last block in which
+    """All the ways to them. `carry`: these parcels of one signer, in the order of their nonces, an answer
+    each; `last_block`: the last block in which
     what is sent for a block can land, 0 where it may land at any time; `recall`: nothing may come of what is on its way any more."""
 
     async def carry(self, parcels: Sequence[Parcel]) -> list[Sent]: ...

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from typing import Protocol
 
 from keeper.ports import Relay
-from keeper.types import Parcel, SendResult, Sent
+from keeper.types import Hash, Parcel, SendResult, Sent
 
 
 class Channel(Protocol):
@@ -55,14 +55,14 @@ class Carriers:
         return block + max(terms) - 1 if all(terms) else 0
 
     async def carry(self, parcels: Sequence[Parcel]) -> list[Sent]:
-        answers: dict[int, list[Sent]] = {parcel.nonce: [] for parcel in parcels}
+        answers: dict[Hash, list[Sent]] = {parcel.tx: [] for parcel in parcels}
         await asyncio.gather(*(self._over(channel, parcels, answers) for channel in self._channels))
-        return [best(answers[parcel.nonce]) for parcel in parcels]
+        return [best(answers[parcel.tx]) for parcel in parcels]
 
     async def recall(self) -> None:
         await asyncio.gather(*(channel.recall() for channel in self._channels), return_exceptions=True)
 
-    async def _over(self, channel: Channel, parcels: Sequence[Parcel], answers: dict[int, list[Sent]]) -> None:
+    async def _over(self, channel: Channel, parcels: Sequence[Parcel], answers: dict[Hash, list[Sent]]) -> None:
         meant = [parcel for parcel in parcels if channel in self._for(bool(parcel.behind))]
         if not meant:
             return
@@ -71,7 +71,7 @@ class Carriers:
         except Exception as error:
             said = [_clear(error)] * len(meant)
         for parcel, sent in zip(meant, said, strict=True):
-            answers[parcel.nonce].append(sent)
+            answers[parcel.tx].append(sent)
 
     def _for(self, behind: bool) -> tuple[Channel, ...]:
         return tuple(channel for channel in self._channels if channel.ties) if behind and self.ties else self._channels
