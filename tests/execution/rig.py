@@ -24,7 +24,7 @@ from keeper.execution.submission import Intent, Receipt, Resolved, Submission
 from keeper.ledger.ledger import Ledger
 from keeper.ports import Relay
 from keeper.secret import Secret
-from keeper.types import Address, Bid, Hash, Head, SendResult, Sent
+from keeper.types import Address, Bid, Hash, Head, Parcel, SendResult, Sent
 
 GWEI = 10**9
 SINK = Address("0x" + "5e" * 20)
@@ -90,6 +90,28 @@ class Hanging(Wire):
         return sent
 
 
+class Sealed:
+    """A builder that holds what it is given, until it is told to let it land."""
+
+    ties = True
+    blocks = 1
+
+    def __init__(self, relay: Relay) -> None:
+        self._relay = relay
+        self.held: list[Parcel] = []
+        self.recalled = 0
+
+    async def carry(self, parcels: Sequence[Parcel]) -> list[Sent]:
+        self.held += parcels
+        return [Sent(SendResult.ACCEPTED) for _ in parcels]
+
+    async def recall(self) -> None:
+        self.recalled += 1
+
+    async def land(self, parcel: Parcel) -> None:
+        assert (await self._relay.send(parcel.raw, parcel.tx)).result is SendResult.ACCEPTED
+
+
 class Chain:
     """The chain as a node tells it that may be away, or behind."""
 
@@ -121,7 +143,10 @@ class Rig:
         self.chain = Chain(self.receipts)
         self.reader = NodeReader(rpc)
         self.outbox = Outbox(ledger.database, net.chain_id, SIGNER.address)
-        self.engine = TxEngine(self.outbox, SIGNER, Carriers([Each(self.wire)]), self.chain, next_base_fee, LIMITS)
+        self.engine = self.over(Carriers([Each(self.wire)]))
+
+    def over(self, carrier: Carriers) -> TxEngine:
+        return TxEngine(self.outbox, SIGNER, carrier, self.chain, next_base_fee, LIMITS)
 
     async def mine(self, blocks: int = 1) -> list[Resolved]:
         """Mine, and follow each head; the news of the last."""
