@@ -73,8 +73,9 @@ def test_every_commented_line_of_the_example_is_a_valid_setting(tmp_path: Path) 
     text = "\n".join(settings).replace('"0x…"', f'"{FACTORY}"').replace('market = "perp"', 'market = "aave-v3"')
     either_or = ("rpc_url =", "ws_url =", "key_file =", "key_env =")
     text = "\n".join(line for line in text.splitlines() if not line.startswith(either_or))
-    chain = read(tmp_path, text, ETHEREUM_RPC_URL=API_URL, ETHEREUM_WS_URL="wss://node.example").chains[0]
+    chain = read(tmp_path, text, ETHEREUM_RPC_URL=API_URL, ETHEREUM_WS_URL="wss://node.example", BUILDER_URL=API_URL).chains[0]
     assert chain.rpc_url.reveal() == API_URL
+    assert [(one.kind, one.url and one.url.reveal()) for one in chain.channels] == [("bundle", API_URL)]
     assert chain.signer is not None
     assert chain.signer.keystore == tmp_path / "operator.json"
     assert chain.executor is not None
@@ -229,7 +230,7 @@ def test_a_bad_value_names_file_key_expectation_and_value(tmp_path: Path, old: s
             "chains.0.bidding.max_priority_fee_wei must be at most max_fee_wei (1000000000), was 20000000000000",
         ),
         (
-            "[chains.bidding]\nmin_priority_fee_wei = 2000000000001",
+            "[chains.bidding]\nmin_priority_fee_wei = 20000000000001",
             "chains.0.bidding.min_priority_fee_wei must be at most max_priority_fee_wei",
         ),
         ("[chains.auctions]\nmodel = 3", "chains.0.auctions.model must be a program and its arguments, as a list of text, was 3"),
