@@ -37,8 +37,8 @@ PRIOR_WEIGHT = 0.3
 OF_ALL_SIZES = 8.0
 """A bucket that has seen nothing believes in its market's other sizes as much as in so many races of its own; less with each it sees."""
 
-WON = 0.3
-"""A race that we won tells that much: nobody may have wanted it, or have been ahead of it by an accident."""
+KNOWN = 12
+"""Before so many of its own, nothing is tried in a bucket but where that costs little."""
 
 DEARER = 0.5
 """A race that we won counts half as much with each bucket that another is dearer."""
@@ -139,7 +139,7 @@ class _Memory:
         """Each with its weight: together at most so much."""
         weight, found = 1.0, list[tuple[Sighting, float]]()
         for sighting in reversed(self.seen):
-            found.append((sighting, weight if sighting.exact else WON * weight))
+            found.append((sighting, weight))
             weight *= FADING_SEEN if sighting.exact else FADING_WON
         total = sum(weight for _, weight in found)
         scale = 1.0 if most is None or total <= most else most / total
@@ -176,7 +176,7 @@ class Odds:
         if by_share:
             others = whole.weighed(OF_ALL_SIZES * OF_ALL_SIZES / (OF_ALL_SIZES + len(own.seen)))
             weighed += [(sighting, weight * _telling(sighting, key.bucket)) for sighting, weight in others]
-            weighed += _drawn(key, own.turn if self._cheap(key) else 0)
+            weighed += _drawn(key, own.turn if own.turn >= KNOWN or self._cheap(key) else 0)
             return Curve(True, tuple(_chances(weighed, lambda sighting: sighting.share_ppm)))
         return Curve(False, tuple(_chances([*weighed, (PRIOR[0], PRIOR_WEIGHT)], lambda sighting: sighting.tip_wei)))
 

@@ -61,7 +61,7 @@ def bid_of(bidder: Capped, prediction: Prediction, base: int = BASE_FEE_WEI, blo
 # --- against rivals who do not learn
 
 
-@pytest.mark.parametrize("channel", [Channel.TIP])
+@pytest.mark.parametrize("channel", [Channel.TIP, Channel.BUILDER])
 @pytest.mark.parametrize("who", RIVALS)
 def test_it_nets_nine_tenths_of_what_the_best_share_would_have_in_hindsight(who: str, channel: Channel) -> None:
     """From knowing nothing, over two seeds together."""
@@ -99,7 +99,8 @@ def test_who_has_seen_nothing_offers_a_moderate_share() -> None:
 def test_a_market_a_size_and_a_channel_each_have_their_own_odds() -> None:
     odds = knowing([(ETHER, 0.9, False)] * 30, Channel.TIP)
     here = odds.curve("m", Channel.TIP, ETHER)
-    assert odds.curve("other", Channel.TIP, ETHER) == odds.curve("m", Channel.BUILDER, ETHER) != here
+    assert odds.curve("other", Channel.TIP, ETHER) == Odds().curve("m", Channel.TIP, ETHER) != here
+    assert odds.curve("m", Channel.BUILDER, ETHER) == Odds().curve("m", Channel.BUILDER, ETHER) != here
     stakes = Stakes(ETHER, GAS, BASE_FEE_WEI)
     assert best_bid_wei(here, Channel.TIP, stakes) > ETHER * 9 // 10
     assert best_bid_wei(odds.curve("other", Channel.TIP, ETHER), Channel.TIP, stakes) < ETHER * 7 // 10
