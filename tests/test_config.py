@@ -227,7 +227,7 @@ def test_a_bad_value_names_file_key_expectation_and_value(tmp_path: Path, old: s
         ("[chains.bidding]\nmin_profit_wei = -1", "min_profit_wei must be wei as an integer of 0 or more"),
         (
             '[chains.bidding]\nmax_fee_wei = "1 gwei"',
-            "chains.0.bidding.max_priority_fee_wei must be at most max_fee_wei (1000000000), was 20000000000000",
+            "chains.0.bidding.max_priority_fee_wei must be at most max_fee_wei (1000000000), was 2000000000000",
         ),
         (
             "[chains.bidding]\nmin_priority_fee_wei = 20000000000001",
@@ -450,7 +450,7 @@ def test_shown_json_is_one_line_with_integers_as_strings(tmp_path: Path) -> None
     line = show(read(tmp_path, MINIMAL), as_json=True)
     assert "\n" not in line
     chain: dict[str, Any] = json.loads(line)["chains"][0]
-    assert (chain["chain_id"], chain["bidding"]["max_fee_wei"]) == ("1", "30000000000000")
+    assert (chain["chain_id"], chain["bidding"]["max_fee_wei"]) == ("1", "3000000000000")
 
 
 # --- addresses ----------------------------------------------------------------------------------------------------

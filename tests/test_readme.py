@@ -52,11 +52,11 @@ def test_make_knows_the_target(command: str) -> None:
 @pytest.mark.timeout(300)
 async def test_the_commands_for_a_devnet_run_in_the_readmes_order(net: Devnet, tmp_path: Path) -> None:
     """`keeper run --blocks` needs blocks to come."""
-    tx = await net.send(TRADER, TRADER, b"", gas=21_000)
-    await net.mine()
-    env = {"TX": tx, "KEEPER_CONFIG": str(net.config), "ACCOUNT": net.borrowers[0], "KEEPER_DATA_DIR": str(tmp_path / "data")}
+    env = {"KEEPER_CONFIG": str(net.config), "ACCOUNT": net.borrowers[0], "KEEPER_DATA_DIR": str(tmp_path / "data")}
     for command in ON_A_DEVNET:
-        running = asyncio.create_task(sh(command, tmp_path, **env))
+        tx = await net.send(TRADER, TRADER, b"", gas=21_000)
+        await net.mine()
+        running = asyncio.create_task(sh(command, tmp_path, TX=tx, **env))
         while not running.done():
             await asyncio.wait({running}, timeout=0.5)
             await net.mine()

@@ -121,9 +121,9 @@ class BiddingSettings(Table):
     """With "share": of the expected profit, offered as priority fee."""
     min_priority_fee_wei: Wei = 100_000_000
     """Per gas."""
-    max_priority_fee_wei: Wei = 20_000_000_000_000
+    max_priority_fee_wei: Wei = 2_000_000_000_000
     """Per gas."""
-    max_fee_wei: Wei = 30_000_000_000_000
+    max_fee_wei: Wei = 3_000_000_000_000
     """Per gas, base fee included: the hard cap."""
     min_profit_wei: Wei = 0
     """Least profit after gas."""
