@@ -39,13 +39,13 @@ async def arena(name: str, against: Sequence[str], alone: bool, seed: int) -> As
     others = rivals(against)
     latencies = {who: latency_ms(who, seed) for who in (US, *others)}
     async with Devnet.start(DevnetOptions(accounts=chosen.accounts, seed=seed), _say) as net:
-        reference = await match(net, chosen, seed, [PLANNER], _say)
-        capturable_wei = reference.captured_wei(PLANNER)
+        capturable_wei = (await match(net, chosen, seed, [US], _say)).captured_wei(US)
+        unhurried_wei = (await match(net, chosen, seed, [PLANNER], _say)).captured_wei(PLANNER)
         for who in others if alone else ():
             scores = await match(net, chosen, seed, [who], _say)
             yield participant(scores, who, latencies[who], capturable_wei, alone=True)
         scores = await match(net, chosen, seed, list(latencies), _say)
-    for row in report(name, seed, scores, US, latencies, capturable_wei):
+    for row in report(name, seed, scores, US, latencies, (capturable_wei, unhurried_wei)):
         yield row
 
 
