@@ -63,6 +63,6 @@ class Capped:
         most_wei = min(self.budget.left_wei(prediction.plan, landing), spare)
         tip_wei = max(min(wanted.priority_fee_wei, least + most_wei // gas_used), least)
         made = with_tip(self.caps, prediction, gas_used, landing, tip_wei)
-        self.offers.note(prediction.plan, landing, least * gas_used + spare)
+        self.offers.note(prediction.plan, landing, least * gas_used + spare, gas_used)
         self.budget.commit(prediction.plan, landing, max(made.priority_fee_wei - least, 0) * gas_used)
         return made

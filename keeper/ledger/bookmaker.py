@@ -84,9 +84,9 @@ class Bookmaker:
 
     def _saw(self, race: Liquidated, winner: Winner, head: Head, nth: int) -> None:
         """`nth`: of ours about that account in that block, from 0."""
-        offered = self._learned.offers.value_wei(head.number, race.market, race.account, nth) if winner.ours else None
-        value_wei = race.value_wei if offered is None else offered
-        self._learned.odds.observe(Race(race.market, self._channel_of(race), value_wei, race.gas, winner.tip_wei, winner.ours))
+        made = self._learned.offers.made(head.number, race.market, race.account, nth) if winner.ours else None
+        value_wei, gas = made or (race.value_wei, race.gas)
+        self._learned.odds.observe(Race(race.market, self._channel_of(race), value_wei, gas, winner.tip_wei, winner.ours))
         log.info(
             "liquidation_seen",
             block=head.number,
