@@ -12,11 +12,11 @@ from keeper.chain.bundles import BundleChannel
 from keeper.chain.carriers import Carriers, Channel, Each
 from keeper.chain.fees import next_base_fee
 from keeper.chain.private import PrivateChannel
-from keeper.chain.relay import DryRelay, PublicRelay
+from keeper.chain.relay import Broadcast, DryRelay, PublicRelay
 from keeper.chain.rpc import Rpc
 from keeper.chain.rpc_errors import RpcError
 from keeper.chain.simulate import NodeSimulator
-from keeper.config.settings import ChannelSettings
+from keeper.config.endpoints import ChannelSettings
 from keeper.errors import Transient
 from keeper.execution import executor
 from keeper.execution.calls import calldata
@@ -29,6 +29,8 @@ from keeper.execution.receipts import NodeReceipts
 from keeper.execution.signer import Signer, decode
 from keeper.execution.submission import Submission
 from keeper.log import get_logger
+from keeper.nodes import called
+from keeper.ports import Relay
 from keeper.secret import Secret
 from keeper.storage.database import Database
 from keeper.types import Address, Head, Log, Prediction
@@ -47,12 +49,25 @@ async def open_carrier(chain: Chain, live: bool) -> AsyncIterator[Carriers]:
     async with AsyncExitStack() as stack:
         if live:
             channels = [await _channel(chain, item, stack) for item in settings.channels]
-            yield Carriers(channels or [Each(PublicRelay(chain.rpc))])
+            yield Carriers(channels or [Each(_public(chain, stack))])
         else:
             yield Carriers([Each(DryRelay(), ties=any(item.kind == "bundle" for item in settings.channels))])
 
 
+def _public(chain: Chain, stack: AsyncExitStack) -> Relay:
+    """The mempool, by way of every node."""
+    settings = chain.settings
+    if not settings.nodes:
+        return PublicRelay(chain.rpc)
+    nodes = [Rpc(node.rpc_url.reveal(), called(settings, node.name), SEND_TIMEOUT_S, retries=0) for node in settings.all_nodes]
+    for node in nodes:
+        stack.push_async_callback(node.close)
+    return Broadcast([PublicRelay(node) for node in nodes])
+
+
 async def _channel(chain: Chain, item: ChannelSettings, stack: AsyncExitStack) -> Channel:
+    if item.kind == "public" and not (item.url or item.auth):
+        return Each(_public(chain, stack))
     rpc = chain.rpc
     if item.url or item.auth:
         key = await load_key(item.auth, os.environ) if item.auth else throwaway_key()

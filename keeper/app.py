@@ -25,15 +25,15 @@ from keeper.chain.codec import topic
 from keeper.chain.feed import ChainFeed
 from keeper.chain.fees import landing
 from keeper.chain.heads import HeadSource, PollHeads
+from keeper.chain.node import Node
 from keeper.chain.reader import NodeReader, PastReader
-from keeper.chain.rpc import Rpc, RpcError
-from keeper.chain.ws import WsHeads
 from keeper.config import Settings
 from keeper.config.settings import ChainSettings, MarketSettings, VenueSettings
 from keeper.errors import ConfigError, Transient
 from keeper.execution.haltfile import HaltFile
 from keeper.inventory.inventory import Inventory
 from keeper.ledger.onlooker import recall
+from keeper.nodes import heads_of, open_node
 from keeper.options import OptionError, Options
 from keeper.planning.patience import Patience
 from keeper.planning.planner import Planner
@@ -49,8 +49,6 @@ from keeper.terms import house, keeps_nothing, policy
 from keeper.types import Address, ChainUpdate, Head, Landing, LogFilter, Write
 
 ANSWER_UPDATED = topic("AnswerUpdated(int256,uint256,uint256)")
-STALL_BLOCKS = 5
-MEET_TIMEOUT_S = 3.0
 CATCH_UP_S = 60.0
 REORG_BLOCKS = 256
 ACCOUNTS = "accounts"
@@ -117,7 +115,7 @@ class ChainState:
 class Chain(ChainState):
     """A chain with its node."""
 
-    rpc: Rpc
+    rpc: Node
     reader: NodeReader
     feed: ChainFeed
 
@@ -153,34 +151,6 @@ def chain_named(settings: Settings, name: str | None = None) -> ChainSettings:
     if not found:
         raise ConfigError(f"no chain is named {name!r}: there are {', '.join(chain.name for chain in settings.chains)}")
     return found[0]
-
-
-@asynccontextmanager
-async def open_node(chain: ChainSettings) -> AsyncIterator[tuple[Rpc, NodeReader]]:
-    """The node, after checking that it is on the configured chain. Raises ConfigError, Transient."""
-    await meet(chain)
-    rpc = Rpc(chain.rpc_url.reveal(), f"node of {chain.name}")
-    try:
-        yield rpc, NodeReader(rpc)
-    finally:
-        await rpc.close()
-
-
-async def meet(chain: ChainSettings) -> None:
-    """Is the node there, and on the configured chain? Soon over: nobody waits for a mistyped URL. Raises ConfigError, Transient."""
-    rpc = Rpc(chain.rpc_url.reveal(), f"node of {chain.name}", timeout_s=MEET_TIMEOUT_S, retries=1)
-    try:
-        found = int(await rpc.request("eth_chainId"), 16)
-    except Transient as away:
-        raise Transient(f"{away}: start it, or correct rpc_url of chain {chain.name}") from None
-    except (RpcError, TypeError, ValueError):
-        raise ConfigError(f"node of {chain.name}: gives no chain id: correct rpc_url of chain {chain.name}") from None
-    finally:
-        await rpc.close()
-    if found != chain.chain_id:
-        raise ConfigError(
-            f"chain {chain.name}: chain_id is {chain.chain_id} in the config, but its node is on chain {found}: correct chain_id or rpc_url"
-        )
 
 
 @asynccontextmanager
@@ -285,14 +255,11 @@ def _first_block(item: MarketSettings | VenueSettings, chain: ChainSettings) -> 
 
 
 def _heads(chain: ChainSettings, reader: NodeReader, book: Book) -> HeadSource:
-    if chain.ws_url is None:
-        return PollHeads(reader, min(1.0, chain.block_time_s / 4))
-
     def oracles() -> list[LogFilter]:
         answered = frozenset({ANSWER_UPDATED})
         return [LogFilter(f.address, answered, f.since_block) for f in book.filters() if ANSWER_UPDATED in f.topics]
 
-    return WsHeads(chain.ws_url.reveal(), f"node of {chain.name}", max(5.0, STALL_BLOCKS * chain.block_time_s), oracles)
+    return heads_of(chain, reader, oracles)
 
 
 def book_path(settings: Settings, chain: ChainSettings) -> Path:
@@ -317,4 +284,4 @@ def races_path(settings: Settings, chain: ChainSettings) -> Path:
     return settings.data_dir / chain.name / "races.json"
 
 
-__all__ = ["Address", "Chain", "book_path", "chain_named", "ledger_path", "open_chain", "open_node"]
+__all__ = ["Address", "Chain", "book_path", "chain_named", "ledger_path", "open_chain"]

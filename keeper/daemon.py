@@ -17,12 +17,13 @@ from pathlib import Path
 from prometheus_client import CollectorRegistry, start_http_server
 
 from keeper import acting
-from keeper.app import Chain, ChainState, halt_file, ledger_path, meet, open_chain, open_state, races_path, unpriced
+from keeper.app import Chain, halt_file, ledger_path, open_chain, open_state, races_path, unpriced
 from keeper.bidding.caps import Capped
 from keeper.bidding.stake import Stake
 from keeper.book.audit import Auditor
 from keeper.book.indexer import Progress
 from keeper.chain.pending import PendingFeed
+from keeper.chain.pool import Pool
 from keeper.chain.rehearse import rehearse
 from keeper.chain.rpc_errors import RpcError
 from keeper.chain.simulate import NodeSimulator
@@ -48,6 +49,7 @@ from keeper.monitor import health
 from keeper.monitor.left_out import LeftOut
 from keeper.monitor.prices import PriceAlerts
 from keeper.monitor.report import Metrics, Reporter
+from keeper.nodes import meet
 from keeper.pipeline import BlockReport, Parts, Pipeline
 from keeper.ports import BidPolicy
 from keeper.recording.record import EXECUTOR, Player, Recorder, TapedModel, TapedPolicy, TapedReader, TapedStore, TapedWarmth, recorded
@@ -168,7 +170,7 @@ async def open_pipeline(
         inner = bid_policy(named.bidding, learned.odds)
         bidder = await stack.enter_async_context(advised(named.bidding, settings.path.parent, inner))
         bids = Capped(bidder, caps(named.bidding), learned.budget, learned.offers)
-        report = _Report(settings, chain, sink, alerts, listeners, fuse)
+        report = _Report(settings, chain, sink, alerts, listeners, fuse, metrics)
         parts = replace(_parts(chain, hand, prover, desk, sink, report, foresee, judge, bids), advise=bidder.advise)
         if named.lookahead.enabled and not recorder:
             placed = replace(bids, policy=bid_policy(named.bidding, learned.odds, behind(named))) if carrier.ties else bids
@@ -316,7 +318,10 @@ class _Sink:
 class _Report:
     """Each block: the log line, the heartbeat, the listeners. The first one with a look at what only a book in step can tell."""
 
-    def __init__(self, settings: Settings, chain: ChainState, sink: _Sink, alerts: PriceAlerts, listeners: Listeners, fuse: Fuse) -> None:
+    def __init__(
+        self, settings: Settings, chain: Chain, sink: _Sink, alerts: PriceAlerts, listeners: Listeners, fuse: Fuse, metrics: Metrics
+    ) -> None:
+        self._metrics = metrics
         self._settings, self._chain, self._sink, self._alerts, self._listeners, self._fuse = settings, chain, sink, alerts, listeners, fuse
         self._looked = False
         self._left_out = LeftOut(chain.settings.name, _log)
@@ -332,6 +337,9 @@ class _Report:
             self._alerts.tell(market.name, verdicts := prices.of(market))
             if fatal := halting(verdicts):
                 self._fuse.blow(fatal)
+        if isinstance(self._chain.rpc, Pool):
+            for node in self._chain.rpc.statuses():
+                self._metrics.node(self._chain.settings.name, node.name, not node.problem, node.behind)
         health.touch(self._settings.data_dir)
         for listener in self._listeners.block:
             listener(self._chain.settings.name, report)

@@ -73,8 +73,9 @@ def test_every_commented_line_of_the_example_is_a_valid_setting(tmp_path: Path) 
     text = "\n".join(settings).replace('"0x…"', f'"{FACTORY}"').replace('market = "perp"', 'market = "aave-v3"')
     either_or = ("rpc_url =", "ws_url =", "key_file =", "key_env =")
     text = "\n".join(line for line in text.splitlines() if not line.startswith(either_or))
-    chain = read(tmp_path, text, ETHEREUM_RPC_URL=API_URL, ETHEREUM_WS_URL="wss://node.example", BUILDER_URL=API_URL).chains[0]
-    assert chain.rpc_url.reveal() == API_URL
+    env = {"ETHEREUM_RPC_URL": API_URL, "ETHEREUM_WS_URL": "wss://node.example", "BUILDER_URL": API_URL}
+    chain = read(tmp_path, text, **env, SPARE_RPC_URL="https://spare.example", SPARE_WS_URL="wss://spare.example").chains[0]
+    assert [node.rpc_url.reveal() for node in chain.all_nodes] == [API_URL, "https://spare.example"]
     assert [(one.kind, one.url and one.url.reveal()) for one in chain.channels] == [("bundle", API_URL)]
     assert chain.signer is not None
     assert chain.signer.keystore == tmp_path / "operator.json"

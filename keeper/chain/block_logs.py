@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from typing import Any
 
 from keeper.chain.logs import Query, Wanted, in_order
-from keeper.chain.rpc import Call, Rpc, RpcError
-from keeper.chain.rpc_errors import lacks_block, lacks_method, too_many_addresses
+from keeper.chain.node import Call, Node
+from keeper.chain.rpc_errors import RpcError, lacks_block, lacks_method, too_many_addresses
 from keeper.chain.wire import log_of
 from keeper.errors import Transient
 from keeper.types import Head, Log, LogFilter
@@ -18,7 +18,7 @@ INVALID_PARAMS = -32602
 class BlockLogs:
     """By block hash (EIP-234); by number, with a look at the header after, where the node does not know that."""
 
-    def __init__(self, rpc: Rpc, max_addresses: int) -> None:
+    def __init__(self, rpc: Node, max_addresses: int) -> None:
         self._rpc = rpc
         self._max_addresses = max_addresses
         self._by_hash = True

@@ -16,8 +16,9 @@ import uuid
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from keeper.chain.carriers import best
-from keeper.chain.rpc import Rpc, RpcError
+from keeper.chain.node import Node
+from keeper.chain.relay import best
+from keeper.chain.rpc_errors import RpcError
 from keeper.chain.send_replies import classify
 from keeper.chain.signed import signed_bytes
 from keeper.chain.wire import hex_bytes
@@ -30,7 +31,7 @@ class BundleChannel:
 
     ties = True
 
-    def __init__(self, rpc: Rpc, blocks: int = 1, new_id: Callable[[], str] = lambda: str(uuid.uuid4())) -> None:
+    def __init__(self, rpc: Node, blocks: int = 1, new_id: Callable[[], str] = lambda: str(uuid.uuid4())) -> None:
         self._rpc, self.blocks, self._new_id = rpc, blocks, new_id
         self._ids: dict[tuple[int, Address, int], str] = {}
 

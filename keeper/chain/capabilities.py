@@ -10,7 +10,8 @@ from typing import Any
 import aiohttp
 import orjson
 
-from keeper.chain.rpc import Rpc, RpcError
+from keeper.chain.node import Node
+from keeper.chain.rpc_errors import RpcError
 from keeper.chain.wire import head_of
 from keeper.errors import Transient
 from keeper.types import Head
@@ -39,7 +40,7 @@ class Capabilities:
     head_lag_s: float
 
 
-async def probe(rpc: Rpc, now_s: float, ws_url: str | None = None) -> Capabilities:
+async def probe(rpc: Node, now_s: float, ws_url: str | None = None) -> Capabilities:
     """Ask one node everything. Raises Transient when it is away; a WebSocket that does not work is a finding, not an error."""
     results = await rpc.batch(
         [("web3_clientVersion", []), ("eth_chainId", []), ("eth_syncing", []), ("eth_getBlockByNumber", ["latest", False])]

@@ -9,8 +9,9 @@ import asyncio
 from collections.abc import Sequence
 from typing import Protocol
 
+from keeper.chain.relay import best, clear
 from keeper.ports import Relay
-from keeper.types import Hash, Parcel, SendResult, Sent
+from keeper.types import Hash, Parcel, Sent
 
 
 class Channel(Protocol):
@@ -34,10 +35,9 @@ class Each:
         self._relay, self.ties = relay, ties
 
     async def carry(self, parcels: Sequence[Parcel]) -> list[Sent]:
-        """All at once, the lowest nonce first. A relay that fails in a way it should not leaves us in doubt, like one that does not
-        answer."""
+        """All at once, the lowest nonce first."""
         answers = await asyncio.gather(*(self._relay.send(parcel.raw, parcel.tx) for parcel in parcels), return_exceptions=True)
-        return [_clear(answer) for answer in answers]
+        return [clear(answer) for answer in answers]
 
     async def recall(self) -> None:
         """A public transaction is taken back by its successor alone."""
@@ -69,19 +69,9 @@ class Carriers:
         try:
             said = await channel.carry(meant)
         except Exception as error:
-            said = [_clear(error)] * len(meant)
+            said = [clear(error)] * len(meant)
         for parcel, sent in zip(meant, said, strict=True):
             answers[parcel.tx].append(sent)
 
     def _for(self, behind: bool) -> tuple[Channel, ...]:
         return tuple(channel for channel in self._channels if channel.ties) if behind and self.ties else self._channels
-
-
-def best(answers: Sequence[Sent]) -> Sent:
-    """What one of them has taken is taken; refused is what all refuse."""
-    ranks = (SendResult.ACCEPTED, SendResult.UNKNOWN, SendResult.REFUSED)
-    return min(answers, key=lambda sent: ranks.index(sent.result))
-
-
-def _clear(answer: Sent | BaseException) -> Sent:
-    return answer if isinstance(answer, Sent) else Sent(SendResult.UNKNOWN, type(answer).__name__)

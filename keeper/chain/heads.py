@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Protocol
 
 from keeper.errors import Transient
@@ -36,6 +36,33 @@ class HeadSource(Protocol):
 
 class HeadReader(Protocol):
     async def head(self) -> Head: ...
+
+
+class _NewsOnly(Mailbox):
+    """Passes on what the others have not told yet."""
+
+    def __init__(self, inner: Mailbox) -> None:
+        super().__init__()
+        self._inner = inner
+        self._last: Head | None = None
+
+    def put(self, head: Head | None) -> None:
+        if head is None or head != self._last:
+            self._inner.put(head)
+        self._last = head or self._last
+
+
+class AnyHeads:
+    """Several sources at once."""
+
+    def __init__(self, sources: Sequence[HeadSource]) -> None:
+        self._sources = tuple(sources)
+
+    async def run(self, mailbox: Mailbox) -> None:
+        news = _NewsOnly(mailbox)
+        async with asyncio.TaskGroup() as group:
+            for source in self._sources:
+                group.create_task(source.run(news))
 
 
 Sleep = Callable[[float], Awaitable[None]]

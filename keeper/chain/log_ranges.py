@@ -8,8 +8,8 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from keeper.chain.logs import Query, Span, Wanted, in_order
-from keeper.chain.rpc import Call, Rpc, RpcError
-from keeper.chain.rpc_errors import TimedOut, lacks_block, range_too_wide, too_many_addresses, too_much
+from keeper.chain.node import Call, Node
+from keeper.chain.rpc_errors import RpcError, TimedOut, lacks_block, range_too_wide, too_many_addresses, too_much
 from keeper.chain.wire import log_of, stated_time
 from keeper.errors import Transient
 from keeper.types import Hash, Log, LogFilter
@@ -23,7 +23,7 @@ REMEMBERED_TIMES = 100_000
 class LogRanges:
     """Splits and reassembles. What a node once refused is remembered."""
 
-    def __init__(self, rpc: Rpc, span_blocks: int, max_addresses: int) -> None:
+    def __init__(self, rpc: Node, span_blocks: int, max_addresses: int) -> None:
         self._rpc = rpc
         self._span = Span(span_blocks)
         self._max_addresses = max_addresses

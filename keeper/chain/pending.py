@@ -15,7 +15,8 @@ import aiohttp
 import orjson
 import structlog
 
-from keeper.chain.rpc import Rpc, RpcError
+from keeper.chain.node import Node
+from keeper.chain.rpc_errors import RpcError
 from keeper.chain.scrub import Scrubber
 from keeper.chain.wire import from_hex
 from keeper.errors import ConfigError, Transient
@@ -32,7 +33,7 @@ FULL, HASHES = ("newPendingTransactions", True), ("newPendingTransactions",)
 class PendingFeed:
     """`rpc`: asked for transactions of which only the hash is told."""
 
-    def __init__(self, url: str, rpc: Rpc) -> None:
+    def __init__(self, url: str, rpc: Node) -> None:
         self._url, self._rpc, self._scrub = url, rpc, Scrubber(url)
         self._wanted: tuple[Any, ...] = FULL
 

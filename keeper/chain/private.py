@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 
-from keeper.chain.rpc import Rpc, RpcError
+from keeper.chain.node import Node
+from keeper.chain.rpc_errors import RpcError
 from keeper.chain.send_replies import classify
 from keeper.chain.wire import hex_bytes
 from keeper.errors import Transient
@@ -17,7 +18,7 @@ class PrivateChannel:
 
     ties = False
 
-    def __init__(self, rpc: Rpc, blocks: int = 25) -> None:
+    def __init__(self, rpc: Node, blocks: int = 25) -> None:
         self._rpc, self.blocks = rpc, blocks
         self._kept: dict[Hash, int] = {}
 

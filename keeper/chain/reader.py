@@ -7,8 +7,8 @@ from typing import Any
 
 from keeper.chain.block_logs import BlockLogs
 from keeper.chain.log_ranges import LogRanges
-from keeper.chain.rpc import Call, Rpc, RpcError
-from keeper.chain.rpc_errors import is_revert, lacks_block
+from keeper.chain.node import Call, Node
+from keeper.chain.rpc_errors import RpcError, is_revert, lacks_block
 from keeper.chain.wire import BlockId, block_param, from_hex, head_of, hex_bytes
 from keeper.errors import Skip, Transient
 from keeper.types import Address, Hash, Head, Log, LogFilter, Read
@@ -17,7 +17,7 @@ from keeper.types import Address, Hash, Head, Log, LogFilter, Read
 class NodeReader:
     """The `Reader` port over one node, and what the feed asks of it. Raises Transient for a node that is away or lacks the block."""
 
-    def __init__(self, rpc: Rpc, span_blocks: int = 100_000, max_addresses: int = 500) -> None:
+    def __init__(self, rpc: Node, span_blocks: int = 100_000, max_addresses: int = 500) -> None:
         self._rpc = rpc
         self._ranges = LogRanges(rpc, span_blocks, max_addresses)
         self._block_logs = BlockLogs(rpc, max_addresses)
@@ -102,7 +102,7 @@ class NodeReader:
 class PastReader(NodeReader):
     """A node on the day on which `newest` was its newest block."""
 
-    def __init__(self, rpc: Rpc, newest: Head) -> None:
+    def __init__(self, rpc: Node, newest: Head) -> None:
         super().__init__(rpc)
         self._newest = newest
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from keeper.chain.rpc import Call, Rpc, RpcError
+from keeper.chain.node import Call, Node
+from keeper.chain.rpc_errors import RpcError
 from keeper.chain.wire import block_overrides, hex_bytes, log_of
 from keeper.errors import Transient
 from keeper.types import Address, Landing, Log, Waiting
@@ -13,7 +14,7 @@ from keeper.types import Address, Landing, Log, Waiting
 GAS_LIMIT = 10**10
 
 
-async def rehearse(rpc: Rpc, waiting: Sequence[Waiting], landing: Landing) -> list[tuple[Log, ...] | None]:
+async def rehearse(rpc: Node, waiting: Sequence[Waiting], landing: Landing) -> list[tuple[Log, ...] | None]:
     """The logs of each, one after another; None for one that has landed, that waits for another of its sender, or that reverts. Raises
     Transient for a node that is away or cannot do it."""
     senders = sorted({item.sender for item in waiting})

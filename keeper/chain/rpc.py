@@ -15,24 +15,18 @@ from typing import Any
 import aiohttp
 import orjson
 
+from keeper.chain.node import Call, repeatable
 from keeper.chain.rpc_errors import RpcError, TimedOut, is_rate_limit, rpc_error
 from keeper.chain.scrub import Scrubber
+from keeper.chain.shapes import plausible
 from keeper.errors import ConfigError, Transient
 
 __all__ = ["Call", "Rpc", "RpcError"]
-
-Call = tuple[str, Sequence[Any]]
-"""(method, parameters)"""
 
 HEADERS = {"content-type": "application/json"}
 
 MAX_BODY_BYTES = 512 * 1024
 """Of one batch: nodes refuse larger ones, each at a size of its own."""
-
-
-def repeatable(method: str) -> bool:
-    """Only reads may be asked again: a repeated send or a repeated evm_mine does something twice."""
-    return method.startswith(("eth_", "net_", "web3_")) and not method.startswith(("eth_send", "eth_cancel"))
 
 
 class Rpc:
@@ -142,7 +136,10 @@ class Rpc:
             if index is None:
                 problem = f"an answer to {calls[0][0]} that is not JSON-RPC"
             elif item.get("error") is None:
-                answers[index] = item.get("result")
+                if plausible(calls[index][0], item.get("result")):
+                    answers[index] = item.get("result")
+                else:
+                    problem = f"an answer to {calls[index][0]} that is none"
             elif is_rate_limit(error := self._error(item, calls[index][0])):
                 problem = error.message
             else:

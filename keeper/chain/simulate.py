@@ -8,9 +8,9 @@ from typing import Any
 import structlog
 
 from keeper.chain.codec import decode_revert
+from keeper.chain.node import Node
 from keeper.chain.rehearse import call_of
-from keeper.chain.rpc import Rpc, RpcError
-from keeper.chain.rpc_errors import is_revert, lacks_block, lacks_method
+from keeper.chain.rpc_errors import RpcError, is_revert, lacks_block, lacks_method
 from keeper.chain.wire import AccountOverride, block_overrides, from_hex, hex_bytes, log_of, state_overrides
 from keeper.errors import Transient
 from keeper.types import Address, Landing, Log, Simulation, Waiting
@@ -32,7 +32,7 @@ class NodeSimulator:
 
     def __init__(
         self,
-        rpc: Rpc,
+        rpc: Node,
         executor: Address,
         operator: Address,
         decode_error: DecodeError,

@@ -13,7 +13,9 @@ from typing import Any
 from keeper.app import Chain, book_path, halt_file, ledger_path, open_chain, unpriced
 from keeper.book.store import BOOK_FILE
 from keeper.chain.capabilities import Capabilities, probe
+from keeper.chain.node import Node
 from keeper.chain.rpc import Rpc
+from keeper.commands.endpoints import endpoints
 from keeper.commands.prices import guard_check
 from keeper.commands.progress import backfill_progress
 from keeper.config import Settings
@@ -51,7 +53,7 @@ async def _rows(settings: Settings) -> AsyncIterator[Row]:
             await rpc.close()
 
 
-async def _chain(settings: Settings, chain: ChainSettings, rpc: Rpc) -> AsyncIterator[Row]:
+async def _chain(settings: Settings, chain: ChainSettings, rpc: Node) -> AsyncIterator[Row]:
     data = await asyncio.to_thread(_data, settings, chain)
     yield data
     why = halt_file(settings, chain).why()
@@ -64,7 +66,7 @@ async def _chain(settings: Settings, chain: ChainSettings, rpc: Rpc) -> AsyncIte
     except KeeperError as error:
         yield _row("node", False, str(error), "start the node, or correct rpc_url")
         return
-    for row in _node(chain, found):
+    for row in (*_node(chain, found), *await endpoints(chain)):
         yield row
     if found.chain_id != chain.chain_id:
         return
@@ -141,7 +143,7 @@ def _simulation(found: Capabilities) -> str:
 # --- the operator -------------------------------------------------------------------------------------------------
 
 
-async def _key(settings: Settings, chain: ChainSettings, rpc: Rpc) -> list[Row]:
+async def _key(settings: Settings, chain: ChainSettings, rpc: Node) -> list[Row]:
     if chain.signer is None:
         return [_row("key", settings.mode == "dry-run", "none: dry-run needs none", "add [chains.signer]")]
     try:
@@ -151,7 +153,7 @@ async def _key(settings: Settings, chain: ChainSettings, rpc: Rpc) -> list[Row]:
     return [_row("key", True, key.address, ""), await _balance(settings, key.address, rpc)]
 
 
-async def _balance(settings: Settings, address: Address, rpc: Rpc) -> Row:
+async def _balance(settings: Settings, address: Address, rpc: Node) -> Row:
     balance_wei = int(await rpc.request("eth_getBalance", address, "latest"), 16)
     enough = settings.mode == "dry-run" or balance_wei >= LOW_BALANCE_WEI
     return _row("balance", enough, f"{balance_wei / 1e18:.4f} eth", f"send eth for gas to {address}")

@@ -9,10 +9,11 @@ from typing import Any
 from eth_hash.auto import keccak
 
 from keeper.address import checksum, created
-from keeper.app import chain_named, open_market, open_node
+from keeper.app import chain_named, open_market
 from keeper.chain.fees import next_base_fee
+from keeper.chain.node import Node
 from keeper.chain.relay import PublicRelay
-from keeper.chain.rpc import Rpc, RpcError
+from keeper.chain.rpc_errors import RpcError
 from keeper.chain.wire import hex_bytes
 from keeper.config import Settings
 from keeper.config.settings import ChainSettings
@@ -22,6 +23,7 @@ from keeper.execution import executor
 from keeper.execution.keys import Key, load_key
 from keeper.inventory.port import Custodial
 from keeper.log import get_logger
+from keeper.nodes import open_node
 from keeper.ports import Reader
 from keeper.types import Address, Hash, SendResult
 
@@ -173,11 +175,11 @@ async def _refuse_twin(reader: Reader, what: str, address: Address, where: str) 
         raise ConfigError(f"{where}: there is an {what} already at {address}; deploy another with --again")
 
 
-async def _nonce(rpc: Rpc, key: Key) -> int:
+async def _nonce(rpc: Node, key: Key) -> int:
     return int(await rpc.request("eth_getTransactionCount", key.address, "latest"), 16)
 
 
-async def _deployed(chain: ChainSettings, rpc: Rpc, reader: Reader, key: Key, nonce: int, data: bytes) -> Address:
+async def _deployed(chain: ChainSettings, rpc: Node, reader: Reader, key: Key, nonce: int, data: bytes) -> Address:
     receipt = await _transacted(chain, rpc, reader, key, nonce, data)
     address = Address(receipt["contractAddress"].lower())
     if not await reader.code(address):
@@ -186,7 +188,7 @@ async def _deployed(chain: ChainSettings, rpc: Rpc, reader: Reader, key: Key, no
 
 
 async def _transacted(
-    chain: ChainSettings, rpc: Rpc, reader: Reader, key: Key, nonce: int, data: bytes, to: Address | None = None
+    chain: ChainSettings, rpc: Node, reader: Reader, key: Key, nonce: int, data: bytes, to: Address | None = None
 ) -> dict[str, Any]:
     """A mined transaction's receipt. `to` None: it creates a contract."""
     head = await reader.head()
@@ -196,7 +198,7 @@ async def _transacted(
     return await _mined(rpc, await _sent(rpc, tx, key.address, what), what)
 
 
-async def _signed(rpc: Rpc, key: Key, call: Row, chain_id: int, nonce: int, fees: tuple[int, int], what: str) -> bytes:
+async def _signed(rpc: Node, key: Key, call: Row, chain_id: int, nonce: int, fees: tuple[int, int], what: str) -> bytes:
     """`fees`: twice the base fee, and the priority fee, in wei per gas."""
     from eth_account import Account
 
@@ -217,7 +219,7 @@ async def _signed(rpc: Rpc, key: Key, call: Row, chain_id: int, nonce: int, fees
     return bytes(Account.sign_transaction(fields, key.reveal()).raw_transaction)
 
 
-async def _sent(rpc: Rpc, raw: bytes, sender: Address, what: str) -> Hash:
+async def _sent(rpc: Node, raw: bytes, sender: Address, what: str) -> Hash:
     """Its hash is told before the wait, in which people lose patience."""
     tx = Hash(hex_bytes(keccak(raw)))
     sent = await PublicRelay(rpc).send(raw, tx)
@@ -227,7 +229,7 @@ async def _sent(rpc: Rpc, raw: bytes, sender: Address, what: str) -> Hash:
     return tx
 
 
-async def _mined(rpc: Rpc, tx: Hash, what: str) -> dict[str, Any]:
+async def _mined(rpc: Node, tx: Hash, what: str) -> dict[str, Any]:
     for _ in range(RECEIPT_TRIES):
         receipt: dict[str, Any] | None = await rpc.request("eth_getTransactionReceipt", tx)
         if receipt is not None:

@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from keeper.app import Chain, ledger_path, open_chain, open_node
+from keeper.app import Chain, ledger_path, open_chain
 from keeper.chain.rpc import RpcError
 from keeper.commands.output import decimal
 from keeper.commands.progress import backfill_progress
@@ -17,6 +17,7 @@ from keeper.errors import ConfigError, Transient
 from keeper.fixedpoint import BPS
 from keeper.ledger.reading import reading
 from keeper.ledger.winners import Winner, winners
+from keeper.nodes import open_node
 from keeper.planning.races import SINCE_BEFORE, Liquidated, Referee
 from keeper.ports import View
 from keeper.types import ZERO_ADDRESS, Hash, Head, Outcome, Verdict

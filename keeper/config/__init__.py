@@ -1,5 +1,6 @@
 """The keeper's settings: one TOML file, environment overrides, no secrets in any output."""
 
+from keeper.config.endpoints import NodeSettings, SignerSettings
 from keeper.config.load import load, require_live, schema, show
 from keeper.config.settings import (
     BiddingSettings,
@@ -8,7 +9,6 @@ from keeper.config.settings import (
     LimitSettings,
     MarketSettings,
     Settings,
-    SignerSettings,
     VenueSettings,
 )
 
@@ -18,6 +18,7 @@ __all__ = [
     "ExecutorSettings",
     "LimitSettings",
     "MarketSettings",
+    "NodeSettings",
     "Settings",
     "SignerSettings",
     "VenueSettings",

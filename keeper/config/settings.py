@@ -5,13 +5,13 @@ Validation needs a context: `{"base": folder of the file, "env": environment, "p
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import ConfigDict, Field, PrivateAttr, ValidationInfo, model_validator
 
 from keeper.config.base import Table, refuse_twins
+from keeper.config.endpoints import ChannelSettings, NodeSettings, SignerSettings, needs_one_url, with_urls
 from keeper.config.fields import (
     AT_LEAST_ONE,
     Addresses,
@@ -80,36 +80,6 @@ class ExecutorSettings(Table):
     """Where every profit goes."""
 
 
-class SignerSettings(Table):
-    """Where the operator's private key is. Exactly one of `keystore`, `key_file` and `key_env`."""
-
-    keystore: FilePath | None = None
-    """Encrypted JSON keystore, version 3."""
-    password_file: FilePath | None = None
-    """The keystore's password, in a file."""
-    password_env: Variable | None = None
-    """The keystore's password, in an environment variable of this name."""
-    key_file: FilePath | None = None
-    """The key as 64 hex digits, in a file only its owner can read."""
-    key_env: Variable | None = None
-    """The key as 64 hex digits, in an environment variable of this name."""
-
-    @model_validator(mode="after")
-    def _one_source(self) -> Self:
-        sources = self._given("keystore", "key_file", "key_env")
-        passwords = self._given("password_file", "password_env")
-        if len(sources) != 1:
-            raise refuse(f"must give exactly one of keystore, key_file and key_env, was given {_listed(sources)}")
-        if self.keystore is None and passwords:
-            raise refuse(f"must give {_listed(passwords)} only with keystore")
-        if self.keystore is not None and len(passwords) != 1:
-            raise refuse(f"must give exactly one of password_file and password_env with keystore, was given {_listed(passwords)}")
-        return self
-
-    def _given(self, *names: str) -> list[str]:
-        return [name for name in names if getattr(self, name) is not None]
-
-
 class BiddingSettings(Table):
     """What a liquidation may pay for its place in the block."""
 
@@ -160,28 +130,6 @@ class LimitSettings(Table):
     """A transaction still pending after so many blocks is replaced."""
 
 
-class ChannelSettings(Table):
-    """A way to the block builders. Everything is sent over all of them; what comes behind an oracle update over bundles alone, if any."""
-
-    name: Name
-    kind: Annotated[Literal["public", "private", "bundle"], one_of("public", "private", "bundle")]
-    """"public": eth_sendRawTransaction, at any node or protected endpoint; "private": eth_sendPrivateTransaction; "bundle":
-    eth_sendBundle."""
-    url: HttpUrl | None = None
-    """A secret, like rpc_url. None: the chain's own node."""
-    url_env: Variable | None = None
-    """Name of the environment variable that holds url."""
-    auth: SignerSettings | None = None
-    """The key that signs what is sent there, in a header: who you are to the builder, no key with money. None: one made up at the start."""
-    blocks: Count = 1
-    """"private" and "bundle": in how many blocks it may land; then it is planned anew."""
-
-    @model_validator(mode="before")
-    @classmethod
-    def _read_environment(cls, data: Any, info: ValidationInfo) -> Any:
-        return _with_urls(dict(data), dict(info.context["env"]), ("url",)) if isinstance(data, dict) and info.context else data
-
-
 class BreakerSettings(Table):
     """What stops all sending until `keeper resume`; 0: never."""
 
@@ -212,15 +160,10 @@ class AuctionSettings(Table):
     """How long the program is waited for; then the one that is built in has the word."""
 
 
-def _needs_one_url(schema: dict[str, Any]) -> None:
-    schema["required"].remove("rpc_url")
-    schema["anyOf"] = [{"required": ["rpc_url"]}, {"required": ["rpc_url_env"]}]
-
-
 class ChainSettings(Table):
     """One chain: its node, what is watched there, and how it is acted on."""
 
-    model_config = ConfigDict(json_schema_extra=_needs_one_url)
+    model_config = ConfigDict(json_schema_extra=needs_one_url)
 
     name: Name
     chain_id: Count
@@ -233,6 +176,8 @@ class ChainSettings(Table):
     """WebSocket endpoint for new blocks. A secret, like rpc_url."""
     ws_url_env: Variable | None = None
     """Name of the environment variable that holds ws_url."""
+    nodes: tuple[NodeSettings, ...] = ()
+    """Further nodes of the same chain."""
     native_token: AddressText
     """The token gas is paid in, as the markets know it (wrapped): profits are compared with gas at their oracle price."""
     block_time_s: Count = 12
@@ -263,7 +208,7 @@ class ChainSettings(Table):
     @model_validator(mode="before")
     @classmethod
     def _read_environment(cls, data: Any, info: ValidationInfo) -> Any:
-        return _with_urls(dict(data), dict(info.context["env"])) if isinstance(data, dict) and info.context else data
+        return with_urls(dict(data), dict(info.context["env"])) if isinstance(data, dict) and info.context else data
 
     @model_validator(mode="after")
     def _distinct_sources(self) -> Self:
@@ -276,11 +221,17 @@ class ChainSettings(Table):
             raise refuse("needs signer", "more_signers")
         if self.lookahead.enabled and self.ws_url is None:
             raise refuse("needs ws_url", "lookahead.enabled")
+        refuse_twins("must differ in name, also from the chain", "nodes", [node.name for node in self.all_nodes])
         refuse_twins("must differ in name", "channels", [channel.name for channel in self.channels])
         refuse_twins("must differ in market", "inventory", [item.market for item in self.inventory])
         if strangers := {item.market for item in self.inventory} - {market.name for market in self.markets}:
             raise refuse(f"must name a market of this chain, was {min(strangers)!r}", "inventory")
         return self
+
+    @property
+    def all_nodes(self) -> tuple[NodeSettings, ...]:
+        """The chain's own first."""
+        return NodeSettings(name=self.name, rpc_url=self.rpc_url, ws_url=self.ws_url), *self.nodes
 
 
 class Settings(Table):
@@ -304,7 +255,8 @@ class Settings(Table):
         return self._path
 
     def secrets(self) -> tuple[Secret, ...]:
-        urls = (url for chain in self.chains for url in (chain.rpc_url, chain.ws_url, *(channel.url for channel in chain.channels)))
+        urls = [url for chain in self.chains for node in chain.all_nodes for url in (node.rpc_url, node.ws_url)]
+        urls += [channel.url for chain in self.chains for channel in chain.channels]
         return tuple(url for url in urls if url is not None)
 
     def model_post_init(self, context: Any, /) -> None:
@@ -325,25 +277,6 @@ class Settings(Table):
         return self
 
 
-def _with_urls(chain: dict[str, Any], env: dict[str, str], keys: Sequence[str] = ("rpc_url", "ws_url")) -> dict[str, Any]:
-    for key in keys:
-        variable = chain.get(f"{key}_env")
-        if not isinstance(variable, str):
-            continue
-        if key in chain:
-            raise refuse(f"must not be given together with {key}", f"{key}_env")
-        if not env.get(variable):
-            raise refuse(_unset(variable), f"{key}_env")
-        chain[key] = env[variable]
-    return chain
-
-
-def _unset(variable: str) -> str:
-    if not variable.isidentifier():
-        return "must be the NAME of an environment variable, not the value itself"
-    return f"names the environment variable {variable}, which is not set"
-
-
 def _missing_for_live(chains: tuple[ChainSettings, ...]) -> list[tuple[str, str]]:
     problems = []
     for index, chain in enumerate(chains):
@@ -352,7 +285,3 @@ def _missing_for_live(chains: tuple[ChainSettings, ...]) -> list[tuple[str, str]
         if chain.executor is None:
             problems.append((f"chains.{index}.executor", 'is missing: mode "live" needs the executor contract (see `keeper deploy`)'))
     return problems
-
-
-def _listed(names: list[str]) -> str:
-    return " and ".join(names) if names else "none"

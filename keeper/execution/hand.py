@@ -6,7 +6,7 @@ import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from keeper.chain.rpc import Rpc
+from keeper.chain.node import Node
 from keeper.chain.wire import AccountOverride, from_hex, hex_bytes
 from keeper.config.settings import ChainSettings
 from keeper.errors import ConfigError, Halt
@@ -42,7 +42,7 @@ class Hand:
         return (self.executor, *(signer.address for signer in self.signers))
 
 
-async def open_hand(settings: ChainSettings, rpc: Rpc, reader: Reader, live: bool) -> Hand:
+async def open_hand(settings: ChainSettings, rpc: Node, reader: Reader, live: bool) -> Hand:
     """Live: the configured key and executor, which must exist and know us. Dry-run signs with a throwaway key, so that nothing it does can
     meet what a live run left in the outbox, and makes up what is missing."""
     signers = tuple(Signer(Secret(key.reveal().hex())) for key in await _keys(settings, live))
@@ -106,7 +106,7 @@ async def open_accounts(settings: ChainSettings, reader: Reader, hand: Hand, liv
     return hand if live else replace(hand, overrides=pretended)
 
 
-async def require_funds(settings: ChainSettings, rpc: Rpc, address: Address) -> None:
+async def require_funds(settings: ChainSettings, rpc: Node, address: Address) -> None:
     """Raises Halt: without ether nothing can be sent."""
     if not int(await rpc.request("eth_getBalance", address, "latest"), 16):
         raise Halt(f"chains.{settings.name}.signer: {address} has no eth to pay for gas: send it some")

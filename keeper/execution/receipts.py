@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
-from keeper.chain.rpc import Rpc, RpcError
+from keeper.chain.node import Node
+from keeper.chain.rpc_errors import RpcError
 from keeper.chain.wire import log_of, stated_time
 from keeper.errors import Transient
 from keeper.execution.submission import Receipt
@@ -15,7 +16,7 @@ from keeper.types import Address, Hash
 class NodeReceipts:
     """Raises Transient for a node that is away or cannot tell yet."""
 
-    def __init__(self, rpc: Rpc) -> None:
+    def __init__(self, rpc: Node) -> None:
         self._rpc = rpc
 
     async def nonce(self, address: Address, tag: Literal["latest", "pending"] = "latest") -> int:

@@ -14,7 +14,7 @@ from keeper.bidding.odds import Odds, Race
 from keeper.bidding.offers import Offers
 from keeper.book.book import Book
 from keeper.book.bookkeeper import Bookkeeper
-from keeper.chain.rpc import Rpc
+from keeper.chain.node import Node
 from keeper.errors import Transient
 from keeper.ledger.onlooker import LOOK_BACK, replace_file
 from keeper.ledger.winners import Winner, winners
@@ -51,7 +51,7 @@ class Bookmaker:
         self,
         book: Book,
         bookkeeper: Bookkeeper,
-        rpc: Rpc,
+        rpc: Node,
         referee: Referee,
         learned: Learned,
         channel_of: Callable[[Liquidated], str],

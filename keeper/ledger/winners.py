@@ -11,7 +11,8 @@ from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from keeper.chain.rpc import Rpc, RpcError
+from keeper.chain.node import Node
+from keeper.chain.rpc_errors import RpcError
 from keeper.errors import Transient
 from keeper.planning.races import Liquidated
 from keeper.types import Address, Hash, Head
@@ -28,7 +29,7 @@ class Winner:
     tip_wei: int
 
 
-async def winners(rpc: Rpc, head: Head, found: Sequence[Liquidated], ours: Collection[Address]) -> dict[Hash, Winner]:
+async def winners(rpc: Node, head: Head, found: Sequence[Liquidated], ours: Collection[Address]) -> dict[Hash, Winner]:
     """By transaction. `ours`: senders and contracts of ours. Raises Transient for a node that is away, or sends what is none."""
     receipts = await _receipts(rpc, [race.tx for race in found])
     try:
@@ -40,13 +41,13 @@ async def winners(rpc: Rpc, head: Head, found: Sequence[Liquidated], ours: Colle
         raise Transient(f"{rpc.name}: sent a receipt that is not one") from None
 
 
-async def _receipts(rpc: Rpc, txs: Iterable[Hash]) -> dict[Hash, Any]:
+async def _receipts(rpc: Node, txs: Iterable[Hash]) -> dict[Hash, Any]:
     wanted = sorted(set(txs))
     results = await rpc.batch([("eth_getTransactionReceipt", [tx]) for tx in wanted])
     return {tx: result for tx, result in zip(wanted, results, strict=True) if result and not isinstance(result, RpcError)}
 
 
-async def _direct_wei(rpc: Rpc, head: Head) -> int:
+async def _direct_wei(rpc: Node, head: Head) -> int:
     """What the fee recipient gained in the block beyond tips; 0 where the node does not tell. His own spending hides as much."""
     try:
         header = await rpc.request("eth_getBlockByHash", head.hash, False)

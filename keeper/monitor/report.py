@@ -40,6 +40,8 @@ class Metrics:
         moved = "Why that changed since the start, by kind of entry", ["chain", "market", "kind"]
         self.held = Gauge("keeper_inventory", *had, registry=registry)
         self.moved = Gauge("keeper_inventory_change", *moved, registry=registry)
+        self.node_up = Gauge("keeper_node_up", "Whether the node is asked; 0: shunned", ["chain", "node"], registry=registry)
+        self.behind = Gauge("keeper_node_behind_blocks", "Behind the newest block any node has", ["chain", "node"], registry=registry)
         self.work = Histogram("keeper_block_seconds", "Head to last transaction sent", ["chain"], registry=registry)
 
     def block(self, chain: str, report: BlockReport) -> None:
@@ -58,6 +60,10 @@ class Metrics:
             self.held.labels(chain, market, what).set(getattr(standing, what) / 10**18)
         for entry in entries:
             self.moved.labels(chain, market, entry.kind).inc(entry.amount / 10**18)
+
+    def node(self, chain: str, name: str, up: bool, behind: int) -> None:
+        self.node_up.labels(chain, name).set(up)
+        self.behind.labels(chain, name).set(behind)
 
     def price_doubted(self, chain: str, market: str, token: str, check: str, severity: int) -> None:
         """A doubt that arose, or with severity 0 went."""

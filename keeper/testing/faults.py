@@ -19,6 +19,8 @@ import aiohttp
 import orjson
 from aiohttp import web
 
+from keeper.testing.lies import Lie
+
 JSON = "application/json"
 
 
@@ -68,6 +70,7 @@ class FaultProxy:
         self._links: set[Link] = set()
         self._refuse_ws = False
         self._stripped = ""
+        self._lie = Lie()
         self.requests: dict[str, int] = {}
         self.bodies: list[Any] = []
         self.sent: list[dict[str, Any]] = []
@@ -113,6 +116,7 @@ class FaultProxy:
     def heal(self) -> None:
         """Forget all rules, let WebSockets in again and pass everything on."""
         self._rules.clear()
+        self._lie = Lie()
         self._dropped.clear()
         self._refuse_ws = False
         self.mute(False)
@@ -146,6 +150,10 @@ class FaultProxy:
         """Take a member out of every object in every answer, as older nodes do not have it."""
         self._stripped = member
 
+    def lie(self, lie: Lie) -> None:
+        """Ask and answer over HTTP as the lie has it, until `heal`; a rule for the request comes first."""
+        self._lie = lie
+
     def _rule(self, methods: Iterable[str]) -> Rule | None:
         wanted = set(methods)
         rule = next((r for r in self._rules if r.times > 0 and (not r.method or r.method in wanted)), None)
@@ -168,9 +176,12 @@ class FaultProxy:
         return web.Response(body=await self._forward(raw), content_type=JSON)
 
     async def _forward(self, raw: bytes) -> bytes:
-        async with self._session.post(self._http_url, data=raw, headers={"content-type": JSON}) as reply:
-            body = await reply.read()
-        return orjson.dumps(_without(orjson.loads(body), self._stripped)) if self._stripped else body
+        lie, asked = self._lie, orjson.loads(raw)
+        data = orjson.dumps([lie.asked(call) for call in asked] if isinstance(asked, list) else lie.asked(asked))
+        async with self._session.post(self._http_url, data=data, headers={"content-type": JSON}) as reply:
+            told = orjson.loads(await reply.read())
+        told = [*map(lie.told, asked, told)] if isinstance(asked, list) else lie.told(asked, told)
+        return orjson.dumps(_without(told, self._stripped))
 
     async def _misbehave(self, rule: Rule, request: web.Request, raw: bytes, body: Any) -> web.StreamResponse:
         if rule.fault is Fault.HANG:
@@ -243,6 +254,8 @@ def _hang_up(request: web.Request) -> web.Response:
 
 
 def _without(value: Any, member: str) -> Any:
+    if not member:
+        return value
     if isinstance(value, dict):
         return {key: _without(inner, member) for key, inner in value.items() if key != member}
     return [_without(inner, member) for inner in value] if isinstance(value, list) else value
