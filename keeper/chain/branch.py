@@ -29,6 +29,10 @@ class Branch:
     def has(self, block: Hash) -> bool:
         return block in self._hashes
 
+    def since(self, block: Hash) -> tuple[Head, ...]:
+        """From that block, which must be one of ours, to the tip."""
+        return tuple(self._heads[next(i for i, head in enumerate(self._heads) if head.hash == block) :])
+
     def move(self, ancestor: Hash, heads: Sequence[Head]) -> tuple[Head, ...]:
         """Go back to `ancestor`, which must be one of ours, then forward over `heads`; returns what was left, newest first."""
         kept = next(i for i, head in enumerate(self._heads) if head.hash == ancestor) + 1

@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncGenerator, Callable, Collection, Sequence
+from collections.abc import AsyncGenerator, Callable, Sequence
 from typing import Protocol
 
 import structlog
 
 from keeper.chain.branch import Branch
 from keeper.chain.heads import HeadSource, Mailbox
+from keeper.chain.second_look import SecondLook
 from keeper.errors import Halt, Transient
 from keeper.types import Block, ChainUpdate, Head, Log, LogFilter
 
@@ -69,6 +70,7 @@ class ChainFeed:
         self._poll_s = poll_s
         self._retry_s = retry_s
         self._mailbox = Mailbox()
+        self._second = SecondLook(reader, lambda: self._mailbox.put(None))
         self._doubts = 0
 
     @property
@@ -84,6 +86,7 @@ class ChainFeed:
         failures = 0
         try:
             while True:
+                self._second.look()
                 hint = await self._notice(listening, failures) or (hint if 0 < failures < HINT_TRIES else None)
                 try:
                     async with contextlib.aclosing(self._catch_up(hint, trusted=failures == 0)) as steps:
@@ -94,6 +97,7 @@ class ChainFeed:
                     failures += 1
                     log.warning("feed_waits", block=self.tip.number, problem=str(problem))
         finally:
+            self._second.close()
             listening.cancel()
             await asyncio.gather(listening, return_exceptions=True)
 
@@ -116,6 +120,8 @@ class ChainFeed:
         """Steps to the node's newest block. A head that extends ours is taken at its word: its logs are pinned to its hash."""
         extends = trusted and hint is not None and hint.parent_hash == self.tip.hash
         target = hint if extends and hint is not None else await self._reader.head()
+        if (missed := self._second.missed()) and self._branch.has(missed.head.parent_hash) and self._branch.has(missed.head.hash):
+            yield await self._again(missed)
         while target.hash != self.tip.hash:
             yield await self._step(target)
         self._doubts = 0
@@ -123,17 +129,26 @@ class ChainFeed:
             raise Transient(f"block {hint.number} was announced, but the node does not have it yet")
 
     async def _step(self, target: Head) -> ChainUpdate:
-        heads = await self._heads_to(target)
-        blocks = await self._blocks(heads, self._filters())
+        heads, wanted = await self._heads_to(target), tuple(self._filters())
+        blocks = await self._blocks(heads, wanted)
         ancestor = heads[0].parent_hash if heads else target.hash
         undo = self._branch.move(ancestor, heads)
         self._doubts = 0
-        return ChainUpdate(undo, blocks, newest=not heads or heads[-1].hash == target.hash)
+        newest = not heads or heads[-1].hash == target.hash
+        if newest and blocks:
+            self._second.after(blocks[-1], wanted)
+        return ChainUpdate(undo, blocks, newest)
 
-    async def _blocks(self, heads: Sequence[Head], wanted: Collection[LogFilter]) -> tuple[Block, ...]:
+    async def _again(self, missed: Block) -> ChainUpdate:
+        """Back to before a block, and on from it with all of its logs."""
+        heads = self._branch.since(missed.head.hash)
+        blocks = (missed, *await self._blocks(heads[1:], tuple(self._filters())))
+        return ChainUpdate(self._branch.move(missed.head.parent_hash, heads), blocks)
+
+    async def _blocks(self, heads: Sequence[Head], wanted: Sequence[LogFilter]) -> tuple[Block, ...]:
         if not heads:
             return ()
-        logs = await self._reader.logs_of_blocks(tuple(wanted), heads)
+        logs = await self._reader.logs_of_blocks(wanted, heads)
         return tuple(Block(head, found) for head, found in zip(heads, logs, strict=True))
 
     # --- the walk

@@ -14,6 +14,7 @@ from keeper.chain.ws import WsHeads
 from keeper.devnet import Devnet
 from keeper.errors import ConfigError, Halt
 from keeper.testing.faults import Fault, FaultProxy
+from keeper.testing.lies import LogsMissing
 from keeper.types import Block, ChainUpdate, Hash, Head, LogFilter
 from tests.chain.emitter import Emitter, pings
 from tests.chain.test_ws import at_once
@@ -53,6 +54,12 @@ class Follower:
     async def reaches(self, head: Head) -> None:
         async with asyncio.timeout(5):
             while self.tip != head:
+                self._moved.clear()
+                await self._moved.wait()
+
+    async def holds(self, values: Sequence[int]) -> None:
+        async with asyncio.timeout(5):
+            while self.values != list(values):
                 self._moved.clear()
                 await self._moved.wait()
 
@@ -99,17 +106,35 @@ async def test_every_block_arrives_once_with_its_logs(net: Devnet, reader: NodeR
     assert all(not step.undo for step in follower.steps)
 
 
-async def test_a_head_that_extends_ours_costs_one_request(
+async def test_a_head_that_extends_ours_costs_one_request_and_the_second_look_at_the_one_before_it_another(
     net: Devnet, reader: NodeReader, proxy: FaultProxy, faulty: Rpc, emitter: Emitter
 ) -> None:
     f = pings(await emitter.place())
     async with following(NodeReader(faulty), heads_of(net), [f]) as follower:
         await emit_and_mine(net, emitter, f, 1)
-        await follower.reaches(await reader.head())
+        await follower.reaches(first := await reader.head())
         before = len(proxy.bodies)
         await emit_and_mine(net, emitter, f, 2)
+        await follower.reaches(second := await reader.head())
+        await emit_and_mine(net, emitter, f, 3)
         await follower.reaches(await reader.head())
-    assert [body["method"] for body in proxy.bodies[before:]] == ["eth_getLogs"]
+    asked = [(body["method"], body["params"][0]["blockHash"]) for body in proxy.bodies[before:]]
+    assert asked[:3] == [("eth_getLogs", second.hash), ("eth_getLogs", first.hash), ("eth_getLogs", follower.tip.hash)]
+
+
+async def test_logs_that_a_node_did_not_have_yet_are_there_a_block_later(
+    net: Devnet, reader: NodeReader, proxy: FaultProxy, faulty: Rpc, emitter: Emitter
+) -> None:
+    f = pings(await emitter.place())
+    async with following(NodeReader(faulty), heads_of(net), [f]) as follower:
+        proxy.lie(LogsMissing())
+        await emit_and_mine(net, emitter, f, 1)
+        await follower.reaches(late := await reader.head())
+        assert follower.values == []
+        proxy.heal()
+        await emit_and_mine(net, emitter, f, 2)
+        await follower.holds([1, 2])
+    assert [head.number for step in follower.steps for head in step.undo] == [late.number + 1, late.number]
 
 
 async def test_a_reorg_is_undone_newest_first_and_replaced(net: Devnet, reader: NodeReader, emitter: Emitter) -> None:
