@@ -26,6 +26,7 @@ from keeper.chain.feed import ChainFeed
 from keeper.chain.fees import landing
 from keeper.chain.heads import HeadSource, PollHeads
 from keeper.chain.node import Node
+from keeper.chain.pool import Pool, Second
 from keeper.chain.reader import NodeReader, PastReader
 from keeper.config import Settings
 from keeper.config.settings import ChainSettings, MarketSettings, VenueSettings
@@ -167,7 +168,9 @@ async def open_chain(
             kept: ResumeStore = TapedStore(deck, store) if deck else store
             state = await open_state(chain, seen, kept, progress, await recall(rivals_path(settings, chain)))
             heads = PollHeads(reader, 1.0) if until else _heads(chain, reader, state.book)
-            feed = ChainFeed(reader, heads, state.book.ancestors(), state.book.filters, REORG_BLOCKS, poll_s=float(chain.block_time_s))
+            second = NodeReader(Second(rpc)) if isinstance(rpc, Pool) else None
+            poll_s = float(chain.block_time_s)
+            feed = ChainFeed(reader, heads, state.book.ancestors(), state.book.filters, REORG_BLOCKS, poll_s=poll_s, second=second)
             yield Chain(**vars(state), rpc=rpc, reader=reader, feed=feed)
         finally:
             await store.close()

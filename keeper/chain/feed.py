@@ -8,16 +8,16 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncGenerator, Callable, Sequence
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from typing import Protocol
 
 import structlog
 
 from keeper.chain.branch import Branch
 from keeper.chain.heads import HeadSource, Mailbox
-from keeper.chain.second_look import SecondLook
+from keeper.chain.second_look import LogReader, SecondLook
 from keeper.errors import Halt, Transient
-from keeper.types import Block, ChainUpdate, Head, Log, LogFilter
+from keeper.types import Block, ChainUpdate, Hash, Head, Log, LogFilter
 
 log = structlog.get_logger("keeper.chain")
 
@@ -47,7 +47,8 @@ class ChainFeed:
     announced in it are the book's to fetch, and after blocks were undone it may have some that only they made wanted.
 
     `depth`: the longest reorg followed, in blocks. `chunk`: the most blocks in one step. `patience`: how often in a row a node must say
-    that it is behind the book before it is believed. `poll_s`: the longest time without a look at the node."""
+    that it is behind the book before it is believed. `poll_s`: the longest time without a look at the node.
+    `second`: reads blocks' logs again, from another node."""
 
     def __init__(
         self,
@@ -60,6 +61,7 @@ class ChainFeed:
         patience: int = 8,
         poll_s: float = 15.0,
         retry_s: float = 0.05,
+        second: LogReader | None = None,
     ) -> None:
         self._reader = reader
         self._source = source
@@ -70,7 +72,7 @@ class ChainFeed:
         self._poll_s = poll_s
         self._retry_s = retry_s
         self._mailbox = Mailbox()
-        self._second = SecondLook(reader, lambda: self._mailbox.put(None))
+        self._second = SecondLook(second or reader, lambda: self._mailbox.put(None), fresh=second is not None)
         self._doubts = 0
 
     @property
@@ -103,7 +105,7 @@ class ChainFeed:
 
     async def _notice(self, listening: asyncio.Task[None], failures: int) -> Head | None:
         """The next notice; None also when it is time to look again without one."""
-        patience_s = self._poll_s if failures == 0 else min(RETRY_MOST_S, self._retry_s * 2.0 ** min(failures - 1, 20))
+        patience_s = self._poll_s if failures == 0 else min(RETRY_MOST_S, self._poll_s, self._retry_s * 2.0 ** min(failures - 1, 20))
         waiting = asyncio.ensure_future(self._mailbox.take())
         try:
             await asyncio.wait({waiting, listening}, timeout=patience_s, return_when=asyncio.FIRST_COMPLETED)
@@ -120,8 +122,8 @@ class ChainFeed:
         """Steps to the node's newest block. A head that extends ours is taken at its word: its logs are pinned to its hash."""
         extends = trusted and hint is not None and hint.parent_hash == self.tip.hash
         target = hint if extends and hint is not None else await self._reader.head()
-        if (missed := self._second.missed()) and self._branch.has(missed.head.parent_hash) and self._branch.has(missed.head.hash):
-            yield await self._again(missed)
+        if (missed := self._second.missed()) and (again := await self._again(missed)):
+            yield again
         while target.hash != self.tip.hash:
             yield await self._step(target)
         self._doubts = 0
@@ -136,16 +138,21 @@ class ChainFeed:
         self._doubts = 0
         newest = not heads or heads[-1].hash == target.hash
         if newest and blocks:
-            self._second.after(blocks[-1], wanted)
+            self._second.after(blocks, wanted)
         return ChainUpdate(undo, blocks, newest)
 
-    async def _again(self, missed: Block) -> ChainUpdate:
-        """Back to before a block, and on from it with all of its logs."""
-        heads = self._branch.since(missed.head.hash)
-        blocks = (missed, *await self._blocks(heads[1:], tuple(self._filters())))
-        return ChainUpdate(self._branch.move(missed.head.parent_hash, heads), blocks)
+    async def _again(self, missed: Mapping[Hash, Block]) -> ChainUpdate | None:
+        """Back to before the first of these blocks, and on from there with all of their logs; None when they have left the chain."""
+        first = min(missed.values(), key=lambda block: block.head.number).head
+        if not (self._branch.has(first.parent_hash) and self._branch.has(first.hash)):
+            return None
+        heads, wanted = self._branch.since(first.hash), tuple(self._filters())
+        read = await self._blocks(heads, wanted)
+        blocks = tuple(missed.get(block.head.hash, block) for block in read)
+        self._second.after(blocks, wanted)
+        return ChainUpdate(self._branch.move(first.parent_hash, heads), blocks)
 
-    async def _blocks(self, heads: Sequence[Head], wanted: Sequence[LogFilter]) -> tuple[Block, ...]:
+    async def _blocks(self, heads: Sequence[Head], wanted: tuple[LogFilter, ...]) -> tuple[Block, ...]:
         if not heads:
             return ()
         logs = await self._reader.logs_of_blocks(wanted, heads)

@@ -59,10 +59,7 @@ class Pool:
             await asyncio.sleep(every_s)
 
     async def request(self, method: str, *params: Any) -> Any:
-        result = (await self.batch([(method, params)]))[0]
-        if isinstance(result, RpcError):
-            raise result
-        return result
+        return one(await self.batch([(method, params)]))
 
     async def batch(self, calls: Sequence[Call]) -> list[Any]:
         if not all(repeatable(method) for method, _ in calls):
@@ -73,12 +70,17 @@ class Pool:
         delays = self._delays()
         while True:
             try:
-                return [await self._newest()] if newest else await self._first(calls)
+                return [await self._newest()] if newest else await self._first(calls, self._ranked())
             except Transient:
                 delay_s = next(delays, None)
                 if delay_s is None:
                     raise
             await asyncio.sleep(delay_s)
+
+    async def second(self, calls: Sequence[Call]) -> list[Any]:
+        """For a second opinion: whoever would be asked first is asked last. Raises Transient at once when nobody answers."""
+        first, *others = self._ranked()
+        return await self._first(calls, [*others, first]) if calls else []
 
     def _best(self) -> int:
         return max(member.newest for member in self._members)
@@ -90,9 +92,10 @@ class Pool:
     def _delays(self) -> Iterator[float]:
         return (self._backoff_s * 2**i * (0.5 + random.random()) for i in range(self._retries))
 
-    async def _first(self, calls: Sequence[Call]) -> list[Any]:
-        """The first good answer; without any, what a node has said that lacks the block. Raises Transient when nobody says anything."""
-        kind, started_s, queue = (calls[0][0], len(calls).bit_length()), self._now_s(), self._ranked()
+    async def _first(self, calls: Sequence[Call], queue: list[Member]) -> list[Any]:
+        """The first good answer, asked for in this order; without any, what a node has said that lacks the block. Raises Transient when
+        nobody says anything."""
+        kind, started_s = (calls[0][0], len(calls).bit_length()), self._now_s()
         running = dict[asyncio.Task[list[Any]], Member]()
         lacking, problem = list[Any](), Transient(f"{self.name}: no node answers")
         try:
@@ -122,27 +125,26 @@ class Pool:
         raise problem
 
     async def _newest(self) -> Any:
-        """The highest block that any of them has. Who takes long is not waited for, but heard."""
-        best, problem, started_s, kind = None, Transient(f"{self.name}: no node answers"), self._now_s(), (NEWEST[0], 0)
-        pending = {asyncio.create_task(member.head(self._best())) for member in self._ranked()}
+        """The highest block that any of them has; of several, the one of who is asked first. Who takes long is not waited for, but
+        heard."""
+        kind, started_s, problem = (NEWEST[0], 0), self._now_s(), Transient(f"{self.name}: no node answers")
+        tasks = [asyncio.create_task(member.head(self._best())) for member in self._ranked()]
+        pending, found = set(tasks), dict[int, Any]()
         while pending:
-            done, pending = await asyncio.wait(
-                pending, timeout=self._patience_s(kind) if best else None, return_when=asyncio.FIRST_COMPLETED
-            )
-            for task in done:
-                try:
-                    raw = task.result()
-                except Transient as away:
-                    problem = away
-                else:
-                    best = raw if best is None or number_of(raw) > number_of(best) else best
+            patience_s = self._patience_s(kind) if found else None
+            done, pending = await asyncio.wait(pending, timeout=patience_s, return_when=asyncio.FIRST_COMPLETED)
             if not done:
                 self._leave(pending)
                 break
-        if best is None:
+            for task in done:
+                try:
+                    found[tasks.index(task)] = task.result()
+                except Transient as away:
+                    problem = away
+        if not found:
             raise problem
         self._learn(kind, self._now_s() - started_s)
-        return best
+        return found[max(found, key=lambda rank: (number_of(found[rank]), -rank))]
 
     def _leave(self, tasks: set[asyncio.Task[Any]]) -> None:
         """To end by themselves."""
@@ -165,3 +167,26 @@ class Pool:
         self._usual_s[kind] = before_s + (took_s - before_s) * HASTE
         for member in beaten:
             member.shun(f"slow to answer {kind[0]}")
+
+
+class Second:
+    """A `Node` that asks a pool for its second opinion."""
+
+    def __init__(self, pool: Pool) -> None:
+        self.name, self._pool = pool.name, pool
+
+    async def request(self, method: str, *params: Any) -> Any:
+        return one(await self._pool.second([(method, params)]))
+
+    async def batch(self, calls: Sequence[Call]) -> list[Any]:
+        return await self._pool.second(calls)
+
+    async def close(self) -> None:
+        """The pool is not its own."""
+
+
+def one(results: Sequence[Any]) -> Any:
+    """Raises RpcError."""
+    if isinstance(results[0], RpcError):
+        raise results[0]
+    return results[0]

@@ -1,23 +1,32 @@
-"""Each block's logs are read once more when the next block is there: nodes are known to answer before they have indexed a block.
+"""Blocks' logs are read again: nodes are known to answer before they have indexed a block, and some forget.
 
-It costs one question a block, beside the work.
+It costs one request a block, beside the work. Where that finds something, every block that is remembered is read again.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections import deque
+from collections.abc import Callable, Iterable, Sequence
+from itertools import groupby
+from operator import itemgetter
 from typing import Protocol
 
 import structlog
 
 from keeper.chain.logs import in_order
 from keeper.errors import KeeperError
-from keeper.types import Block, Head, Log, LogFilter
+from keeper.types import Block, Hash, Head, Log, LogFilter
 
 log = structlog.get_logger("keeper.chain")
 
-Filters = Sequence[LogFilter]
+Filters = tuple[LogFilter, ...]
+Seen = tuple[Filters, Block]
+
+AGES = (1, 2, 5, 16)
+"""In blocks, at which a block is read again: a gap of a few blocks is found soon after its end, whichever of them had logs."""
+
+REMEMBERED = 64
 
 
 class LogReader(Protocol):
@@ -25,42 +34,58 @@ class LogReader(Protocol):
 
 
 class SecondLook:
-    """`wake`: called when a block turns out to have more logs than it was read with."""
+    """`reader`: best another node than the blocks were read from. `fresh`: it is, so that the newest block is worth a look at once.
+    `wake`: called when blocks turn out to have more logs than they were read with."""
 
-    def __init__(self, reader: LogReader, wake: Callable[[], None]) -> None:
+    def __init__(self, reader: LogReader, wake: Callable[[], None], fresh: bool = False) -> None:
         self._reader, self._wake = reader, wake
-        self._newest: tuple[Block, Filters] | None = None
-        self._due: tuple[Block, Filters] | None = None
-        self._missed: Block | None = None
+        self._ages = (0, *AGES) if fresh else AGES
+        self._seen = deque[Seen](maxlen=REMEMBERED)
+        self._due = False
+        self._missed: dict[Hash, Block] = {}
         self._task: asyncio.Task[None] | None = None
 
-    def after(self, block: Block, filters: Filters) -> None:
-        """The newest block, as it was read with these filters."""
-        self._due, self._newest = self._newest, (block, filters)
+    def after(self, blocks: Sequence[Block], filters: Filters) -> None:
+        """The newest blocks, as they were read with these filters; what was there above the first of them is no more."""
+        while self._seen and self._seen[-1][1].head.number >= blocks[0].head.number:
+            self._seen.pop()
+        self._seen.extend((filters, block) for block in blocks)
+        self._due = True
 
     def look(self) -> None:
-        """At the block before the newest, if that has not been done. One that is still being looked at is let go: so slow a node has other
-        troubles."""
-        if self._due is not None:
+        """If there is something new. A look that is still under way is let go: so slow a node has other troubles."""
+        if self._due:
             self.close()
-            self._task, self._due = asyncio.create_task(self._look(*self._due)), None
+            self._due, self._task = False, asyncio.create_task(self._look())
 
-    def missed(self) -> Block | None:
-        """A block with all its logs that was read without some of them; told once."""
-        missed, self._missed = self._missed, None
+    def missed(self) -> dict[Hash, Block]:
+        """Blocks with all their logs that were read without some of them; told once."""
+        missed, self._missed = self._missed, {}
         return missed
 
     def close(self) -> None:
         if self._task is not None:
             self._task.cancel()
 
-    async def _look(self, block: Block, filters: Filters) -> None:
+    async def _look(self) -> None:
+        seen = [*self._seen]
         try:
-            (again,) = await self._reader.logs_of_blocks(filters, [block.head])
+            missed = await self._incomplete(seen[-1 - age] for age in self._ages if age < len(seen))
+            if missed:
+                missed = await self._incomplete(seen)
         except KeeperError:  # a look beside the work: the work will meet it itself
             return
-        complete = tuple(in_order([*block.logs, *again]))
-        if complete != block.logs:
-            log.warning("logs_were_missing", block=block.head.number, logs=len(complete) - len(block.logs))
-            self._missed = Block(block.head, complete)
+        if missed:
+            log.warning("logs_were_missing", blocks=[block.head.number for block in missed])
+            self._missed = {block.head.hash: block for block in missed}
             self._wake()
+
+    async def _incomplete(self, seen: Iterable[Seen]) -> list[Block]:
+        """What each of them has now, of those that have more now."""
+        found = list[Block]()
+        for filters, group in groupby(seen, itemgetter(0)):
+            blocks = [block for _, block in group]
+            again = await self._reader.logs_of_blocks(filters, [block.head for block in blocks])
+            complete = [Block(block.head, tuple(in_order([*block.logs, *logs]))) for block, logs in zip(blocks, again, strict=True)]
+            found += [now for before, now in zip(blocks, complete, strict=True) if now != before]
+        return found

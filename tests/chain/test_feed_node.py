@@ -3,6 +3,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Sequence
 from contextlib import aclosing, asynccontextmanager
+from typing import Any
 
 import pytest
 
@@ -73,11 +74,16 @@ class Quiet:
 
 @asynccontextmanager
 async def following(
-    reader: NodeReader, source: HeadSource, filters: Sequence[LogFilter] = (), base: Head | None = None, poll_s: float = 5.0
+    reader: NodeReader,
+    source: HeadSource,
+    filters: Sequence[LogFilter] = (),
+    base: Head | None = None,
+    poll_s: float = 5.0,
+    second: NodeReader | None = None,
 ) -> AsyncIterator[Follower]:
     start = base or await reader.head()
     follower = Follower(start)
-    feed = ChainFeed(reader, source, [start], lambda: filters, depth=20, chunk=10, patience=3, poll_s=poll_s, retry_s=0.002)
+    feed = ChainFeed(reader, source, [start], lambda: filters, depth=20, chunk=10, patience=3, poll_s=poll_s, retry_s=0.002, second=second)
     task = asyncio.create_task(follower.follow(feed))
     try:
         yield follower
@@ -118,8 +124,39 @@ async def test_a_head_that_extends_ours_costs_one_request_and_the_second_look_at
         await follower.reaches(second := await reader.head())
         await emit_and_mine(net, emitter, f, 3)
         await follower.reaches(await reader.head())
-    asked = [(body["method"], body["params"][0]["blockHash"]) for body in proxy.bodies[before:]]
-    assert asked[:3] == [("eth_getLogs", second.hash), ("eth_getLogs", first.hash), ("eth_getLogs", follower.tip.hash)]
+    asked = [[call["params"][0]["blockHash"] for call in listed(body)] for body in proxy.bodies[before:]]
+    assert asked[0] == [second.hash]
+    assert asked[1][0] == first.hash
+    assert asked[2] == [follower.tip.hash]
+
+
+def listed(body: Any) -> list[dict[str, Any]]:
+    """A request's calls, all of which ask for logs."""
+    calls = body if isinstance(body, list) else [body]
+    assert {call["method"] for call in calls} == {"eth_getLogs"}
+    return calls
+
+
+async def test_logs_missing_for_long_are_all_found_once_some_are(
+    net: Devnet, reader: NodeReader, proxy: FaultProxy, faulty: Rpc, emitter: Emitter
+) -> None:
+    f = pings(await emitter.place())
+    async with following(NodeReader(faulty), heads_of(net), [f]) as follower:
+        proxy.lie(LogsMissing())
+        for value in range(7):
+            await emit_and_mine(net, emitter, f, value)
+            await follower.reaches(await reader.head())
+        proxy.heal()
+        await emit_and_mine(net, emitter, f, 7)
+        await follower.holds(range(8))
+
+
+async def test_another_node_is_asked_at_once(net: Devnet, reader: NodeReader, proxy: FaultProxy, faulty: Rpc, emitter: Emitter) -> None:
+    f = pings(await emitter.place())
+    proxy.lie(LogsMissing())
+    async with following(NodeReader(faulty), heads_of(net), [f], second=reader) as follower:
+        await emit_and_mine(net, emitter, f, 1)
+        await follower.holds([1])
 
 
 async def test_logs_that_a_node_did_not_have_yet_are_there_a_block_later(

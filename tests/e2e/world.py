@@ -84,16 +84,16 @@ class Keeper:
         """Until everything is done about so many updates that wait for the block after this one."""
         await self._until(lambda: bool(self._looked and self._looked.parent == after and len(self._looked.before) >= updates))
 
-    async def worked_on(self, block: int) -> None:
+    async def worked_on(self, block: int, patience_s: float = PATIENCE_S) -> None:
         """Until everything about this block is done: settled what it holds, sent what it calls for. Raises what ended the daemon."""
-        await self._until(lambda: any(report.head.number >= block for report in self.reports))
+        await self._until(lambda: any(report.head.number >= block for report in self.reports), patience_s)
 
     async def ready(self, block: int) -> None:
         """Until all plans are made that can be made ahead."""
         await self._until(lambda: self._ready >= block)
 
-    async def _until(self, done: Callable[[], bool]) -> None:
-        async with asyncio.timeout(PATIENCE_S):
+    async def _until(self, done: Callable[[], bool], patience_s: float = PATIENCE_S) -> None:
+        async with asyncio.timeout(patience_s):
             while not done():
                 self._news.clear()
                 news = asyncio.ensure_future(self._news.wait())
