@@ -4,12 +4,16 @@ PYTHON ?= python3
 BIN := .venv/bin
 STAMP := .venv/.ready-$(shell cat pyproject.toml tests/example_adapter/pyproject.toml .ci/constraints.txt | cksum | cut -d' ' -f1)
 T ?= tests
+B ?= 20000
 
 .DEFAULT_GOAL := help
-.PHONY: help venv demo test check lint format types imports docker fmt clean
+.PHONY: help venv demo test soak check lint format types imports docker fmt clean
 
 help: venv ## What can be made (and make .venv)
 	@sed -n 's/^\([a-z]*\):.*## /  make \1\t/p' Makefile | expand -t 16
+
+soak: venv ## The keeper over 20,000 blocks of random faults, about an hour; B=2000 for fewer
+	@SOAK_BLOCKS=$(B) $(BIN)/pytest -q -s -p no:randomly tests/e2e/test_soak.py
 
 demo: venv ## Watch the keeper earn in a market crash, on an embedded devnet
 	@$(BIN)/keeper demo

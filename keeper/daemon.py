@@ -337,6 +337,7 @@ class _Report:
             self._alerts.tell(market.name, verdicts := prices.of(market))
             if fatal := halting(verdicts):
                 self._fuse.blow(fatal)
+        self._metrics.tasks.set(len(asyncio.all_tasks()))
         if isinstance(self._chain.rpc, Pool):
             for node in self._chain.rpc.statuses():
                 self._metrics.node(self._chain.settings.name, node.name, not node.problem, node.behind)

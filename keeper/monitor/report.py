@@ -42,6 +42,7 @@ class Metrics:
         self.moved = Gauge("keeper_inventory_change", *moved, registry=registry)
         self.node_up = Gauge("keeper_node_up", "Whether the node is asked; 0: shunned", ["chain", "node"], registry=registry)
         self.behind = Gauge("keeper_node_behind_blocks", "Behind the newest block any node has", ["chain", "node"], registry=registry)
+        self.tasks = Gauge("keeper_tasks", "Tasks of the event loop", registry=registry)
         self.work = Histogram("keeper_block_seconds", "Head to last transaction sent", ["chain"], registry=registry)
 
     def block(self, chain: str, report: BlockReport) -> None:

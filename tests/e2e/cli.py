@@ -101,10 +101,10 @@ class Folder:
         self.config.write_text(config_of(self.config.read_text(), *markets))
         return self
 
-    def swap(self, old: str, new: str) -> Folder:
+    def swap(self, old: str, new: str, times: int = -1) -> Folder:
         text = self.config.read_text()
         assert old in text
-        self.config.write_text(text.replace(old, new))
+        self.config.write_text(text.replace(old, new, times))
         return self
 
     def live(self, executor: str) -> Folder:
@@ -176,7 +176,7 @@ class Daemon:
     async def until(self, event: str, **values: Any) -> Row:
         """The next log entry of this event with these values."""
         async with asyncio.timeout(PATIENCE_S):
-            while (line := await self._line()) is not None:
+            while (line := await self.line()) is not None:
                 if line.get("event") == event and all(line.get(key) == value for key, value in values.items()):
                     return line
         raise AssertionError(f"the keeper ended before {event}: {self._rest}")
@@ -188,13 +188,16 @@ class Daemon:
             row = await self.until("block")
         return row
 
-    async def stop(self, number: signal.Signals = signal.SIGTERM) -> Ended:
+    def terminate(self, number: signal.Signals = signal.SIGTERM) -> None:
         self._process.send_signal(number)
+
+    async def stop(self, number: signal.Signals = signal.SIGTERM) -> Ended:
+        self.terminate(number)
         return await self.end()
 
     async def end(self) -> Ended:
         async with asyncio.timeout(PATIENCE_S):
-            while await self._line() is not None:
+            while await self.line() is not None:
                 pass
             status = await self._process.wait()
         return Ended(status, "", "\n".join(self._rest))
@@ -207,7 +210,7 @@ class Daemon:
     def pid(self) -> int:
         return self._process.pid
 
-    async def _line(self) -> Row | None:
+    async def line(self) -> Row | None:
         assert self._process.stderr is not None
         raw = (await self._process.stderr.readline()).decode()
         if not raw:
