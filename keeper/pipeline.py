@@ -7,9 +7,9 @@ Every candidate ends in exactly one outcome per block, with its reason.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from keeper.errors import ConfigError, Halt, KeeperError, Skip, Transient
@@ -108,6 +108,22 @@ class BlockReport:
     planned: int = 0
     warm: int = 0
     """Of the plans, those that were ready before they were due."""
+    stages: Mapping[str, float] = field(default_factory=dict)
+    """Seconds each stage of the work took: scan, plan, encode, simulate, bid, submit."""
+
+
+class _Laps:
+    """How long each stage takes; what is done again adds up."""
+
+    def __init__(self, now_s: Callable[[], float]) -> None:
+        self._now_s, self._last_s = now_s, now_s()
+        self.seconds: dict[str, float] = {}
+
+    def lap(self, stage: str) -> None:
+        """It ends here."""
+        now_s = self._now_s()
+        self.seconds[stage] = self.seconds.get(stage, 0.0) + now_s - self._last_s
+        self._last_s = now_s
 
 
 async def _nobody(plans: Sequence[tuple[Prediction, int]], landing: Landing) -> None:
@@ -206,9 +222,11 @@ class Pipeline:
         """All there is to do about the newest head."""
         started = self._parts.now_s()
         async with self._turn:  # never on half an update
+            laps = _Laps(self._parts.now_s)
             head = self._parts.books.head
             landing = self._parts.landing(head)
             candidates = self._parts.watcher.candidates(self._parts.books.view, landing)  # scan
+            laps.lap("scan")
             ahead = self._parts.submitter.ahead()
             view = self._parts.books.view
             plans, outcomes = self._plan(candidates, view, landing, [plan for plan, _ in ahead])
@@ -216,15 +234,19 @@ class Pipeline:
                 if not await self._parts.consult():
                     break
                 plans, outcomes = self._plan(candidates, view, landing, [plan for plan, _ in ahead])
+            laps.lap("plan")
         with self._in_hand(plans):
-            jobs = await self._jobs(self._encoded(plans, landing, outcomes), landing, outcomes, [data for _, data in ahead])
+            calls = self._encoded(plans, landing, outcomes)
+            laps.lap("encode")
+            jobs = await self._jobs(calls, landing, outcomes, [data for _, data in ahead], laps)
             if self._parts.books.head.number >= landing.number:  # its block has come and gone
                 outcomes += [_skipped(job.prediction, landing, "late") for job in jobs]
             else:
                 outcomes += await self._parts.submitter.submit(jobs, landing)
+            laps.lap("submit")
         await self._parts.sink.record(outcomes)
         seconds, warm = self._parts.now_s() - started, sum(plan.warm for plan in plans)
-        self._parts.report(BlockReport(head, len(candidates), tuple(outcomes), seconds, len(plans), warm))
+        self._parts.report(BlockReport(head, len(candidates), tuple(outcomes), seconds, len(plans), warm, laps.seconds))
 
     async def on_upcoming(self, upcoming: Upcoming) -> None:
         """All there is to do about what waits, so as to be right behind it. What is not worth sending is told once it has happened."""
@@ -273,13 +295,15 @@ class Pipeline:
         outcomes = [_rejected(c, landing, "in_flight", "") for c in busy]
         return plans, outcomes + [_rejected(no.candidate, landing, no.reason, no.detail) for no in rejected]
 
-    async def _jobs(self, calls: list[Call], landing: Landing, outcomes: list[Outcome], ahead: Sequence[bytes]) -> list[Job]:
+    async def _jobs(self, calls: list[Call], landing: Landing, outcomes: list[Outcome], ahead: Sequence[bytes], laps: _Laps) -> list[Job]:
         """Each was planned and proven behind the ones before it. Where one of them is not worth sending, what the same account would have
         after it falls with it, and the others are proven again."""
         while True:
             proven = await self._simulate(calls, landing, outcomes, ahead)
+            laps.lap("simulate")
             await self._parts.advise([(plan, simulation.gas_used) for plan, _, simulation in proven], landing)
             jobs, first = self._bid(proven, landing, outcomes)
+            laps.lap("bid")
             if first is None or not jobs[first:]:
                 return jobs
             calls = [(job.prediction, job.data) for job in jobs]

@@ -145,6 +145,8 @@ class Front:
     async def _worked(self, who: str, params: list[Any]) -> bool:
         if who == US:
             self._scores.work_s.append(params[1])
+            for stage, seconds in params[2].items():
+                self._scores.stages_s.setdefault(stage, []).append(seconds)
         return True
 
     # --- over WebSocket: as the node's own, but for the subscription to what is pending

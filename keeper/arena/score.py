@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from statistics import median
 from typing import Any
 
 from keeper.arena.mempool import Tx
@@ -58,6 +59,8 @@ class Scores:
     shots: list[Shot] = field(default_factory=list)
     told: list[Told] = field(default_factory=list)
     work_s: list[float] = field(default_factory=list)
+    stages_s: dict[str, list[float]] = field(default_factory=dict)
+    """Of the blocks with plans."""
 
     def of(self, who: str) -> list[Shot]:
         return [shot for shot in self.shots if shot.who == who]
@@ -142,7 +145,6 @@ def summary(scores: Scores, us: str, capturable_wei: int) -> dict[str, Any]:
     """The figures of a run, for one of its participants."""
     own, won = scores.of(us), [shot for shot in scores.shots if shot.won]
     ours = [shot for shot in won if shot.who == us]
-    work_ms = sorted(1000 * seconds for seconds in scores.work_s)
     return {
         "captured_share": round(scores.captured_wei(us) / capturable_wei, 4) if capturable_wei > 0 else 0.0,
         "net_profit": scores.net_wei(us),
@@ -153,5 +155,10 @@ def summary(scores: Scores, us: str, capturable_wei: int) -> dict[str, Any]:
         "bids_wei": sum(shot.paid_wei for shot in ours),
         "cost_of_losing_wei": sum(shot.burnt_wei + shot.paid_wei for shot in own if not shot.won),
         "won": len(ours),
-        "work_ms_median": round(work_ms[len(work_ms) // 2], 1) if work_ms else None,
+        "work_ms_median": _median_ms(scores.work_s) if scores.work_s else None,
+        "stage_ms_median": {stage: _median_ms(taken) for stage, taken in scores.stages_s.items()},
     }
+
+
+def _median_ms(taken_s: Sequence[float]) -> float:
+    return round(1000 * median(taken_s), 2)

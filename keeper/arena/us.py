@@ -39,7 +39,7 @@ class Watched:
             self._news.put_nowait(("arena_tell", [one.block, one.account, str(one.verdict), one.reason, one.tx, hex(max(one.net_wei, 0))]))
 
     def _block(self, chain: str, report: BlockReport) -> None:
-        self._news.put_nowait(("arena_worked", [report.head.number, report.seconds]))
+        self._news.put_nowait(("arena_worked", [report.head.number, report.seconds, dict(report.stages) if report.planned else {}]))
         self._worked, self._behind = report.head.number, self._looks
         self._changed.set()
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from keeper.bench import chain, events, logs, memory, oracle, passes, restart, signing, strangers, ticks
+from keeper.bench import chain, events, logs, memory, oracle, passes, restart, signing, stages, strangers, ticks
 from keeper.bench.measure import Measure
 
 MEASURES: tuple[Measure, ...] = (
@@ -16,4 +16,5 @@ MEASURES: tuple[Measure, ...] = (
     *memory.MEASURES,
     *chain.MEASURES,
     *oracle.MEASURES,
+    *stages.MEASURES,
 )

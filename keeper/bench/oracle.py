@@ -35,7 +35,7 @@ from keeper.ports import Market, View
 from keeper.risk.watch import Candidate
 from keeper.secret import Secret
 from keeper.terms import bid_policy, caps, purse
-from keeper.types import Address, Block, Head, Prediction, Write
+from keeper.types import Address, Bid, Block, Head, Prediction, Write
 
 ACCOUNTS = 100_000
 SYMBOL = "WETH"
@@ -90,31 +90,47 @@ class Race:
         """The same, but everybody is looked at."""
         self._follow()
         everybody = ((market, account) for market in self.chain.markets for account in market.accounts(self.chain.view))
-        return self._signed(self._planned(due(everybody, self.chain.view, self._landing.timestamp_s)), round_)
+        return self._signed(self.planned(due(everybody, self.chain.view, self._landing.timestamp_s)), round_)
 
     def plans(self) -> list[Prediction]:
         """The log comes; returns what there is to send."""
         self._follow()
-        return self._planned(self.chain.watch.candidates(self.chain.view, self._landing))
+        return self.planned(self.scan())
 
     def _follow(self) -> None:
-        chain, notice = self.chain, orjson.loads(self.message)
-        log = log_of(notice["params"]["result"], self._head.timestamp_s)
-        changed = chain.book.commit(chain.book.stage(Block(self._head, (log,))))
+        self.take(self.decode())
+
+    def decode(self) -> Block:
+        """What the socket brings, as the log of a block."""
+        return Block(self._head, (log_of(orjson.loads(self.message)["params"]["result"], self._head.timestamp_s),))
+
+    def take(self, block: Block) -> None:
+        """Into the book, and into the rows of whom it touches."""
+        chain = self.chain
+        changed = chain.book.commit(chain.book.stage(block))
         chain.watch.update(changed, chain.view)
         chain.prewarmer.observe(changed)
 
-    def _planned(self, candidates: list[Candidate]) -> list[Prediction]:
+    def scan(self) -> list[Candidate]:
+        """Who is due."""
+        return self.chain.watch.candidates(self.chain.view, self._landing)
+
+    def planned(self, candidates: list[Candidate]) -> list[Prediction]:
         return self.chain.planner.block(candidates, self.chain.view, self._landing)[0]
 
-    def _signed(self, plans: list[Prediction], round_: int) -> list[bytes]:
-        return [self._transaction(plan, round_ + place) for place, plan in enumerate(plans)]
+    def encode(self, plan: Prediction) -> bytes:
+        """The call of the executor."""
+        return calldata(plan, self.chain.predictor, EXECUTOR)
 
-    def _transaction(self, plan: Prediction, nonce: int) -> bytes:
-        bid = self._policy.bid(plan, plan.gas, self._landing)
-        data = calldata(plan, self.chain.predictor, EXECUTOR)
+    def bid(self, plan: Prediction) -> Bid:
+        return self._policy.bid(plan, plan.gas, self._landing)
+
+    def sign(self, data: bytes, bid: Bid, nonce: int) -> bytes:
         fees = bid.priority_fee_wei, bid.max_fee_wei, bid.gas_limit
         return self._signer.sign(Tx1559(self.chain.settings.chain_id, nonce, *fees, EXECUTOR, 0, data))[0]
+
+    def _signed(self, plans: list[Prediction], round_: int) -> list[bytes]:
+        return [self.sign(self.encode(plan), self.bid(plan), round_ + place) for place, plan in enumerate(plans)]
 
 
 def due(accounts: Iterable[tuple[Market, Address]], view: View, at_s: int) -> list[Candidate]:

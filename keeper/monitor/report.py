@@ -12,6 +12,8 @@ from keeper.pipeline import BlockReport
 from keeper.planning.patience import WAITING
 from keeper.types import Entry, Outcome, Standing, Verdict
 
+STAGE_BUCKETS_S = (0.0001, 0.0003, 0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1.0, 3.0)
+
 
 class EventLog(Protocol):
     def info(self, event: str, **values: object) -> object: ...
@@ -45,6 +47,9 @@ class Metrics:
         self.tasks = Gauge("keeper_tasks", "Tasks of the event loop", registry=registry)
         self.work = Histogram("keeper_block_seconds", "Head to last transaction sent", ["chain"], registry=registry)
 
+        took = "What each stage of the work on a block with plans took"
+        self.stage = Histogram("keeper_stage_seconds", took, ["chain", "stage"], buckets=STAGE_BUCKETS_S, registry=registry)
+
     def block(self, chain: str, report: BlockReport) -> None:
         self.head.labels(chain).set(report.head.number)
         self.head_time.labels(chain).set(report.head.timestamp_s)
@@ -52,6 +57,8 @@ class Metrics:
         self.plans.labels(chain, "yes").inc(report.warm)
         self.plans.labels(chain, "no").inc(report.planned - report.warm)
         self.work.labels(chain).observe(report.seconds)
+        for stage, seconds in report.stages.items() if report.planned else ():
+            self.stage.labels(chain, stage).observe(seconds)
 
     def outcome(self, chain: str, outcome: Outcome) -> None:
         self.outcomes.labels(chain, outcome.verdict.value, outcome.reason or "none").inc()
