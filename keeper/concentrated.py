@@ -56,9 +56,10 @@ def tick_at_sqrt_ratio(price: int) -> int:
     if not MIN_SQRT_RATIO <= price < MAX_SQRT_RATIO:
         raise ValueError(f"price must be in [{MIN_SQRT_RATIO}, {MAX_SQRT_RATIO}), was {price}")
     tick = min(max(round(log(price / _Q96) / _LOG_TICK), MIN_TICK), MAX_TICK - 1)
-    while sqrt_ratio_at_tick(tick) > price:
+    ratio_at = sqrt_ratio_at_tick.__wrapped__  # a price is anywhere: nobody asks for these ticks again
+    while ratio_at(tick) > price:
         tick -= 1
-    while sqrt_ratio_at_tick(tick + 1) <= price:
+    while ratio_at(tick + 1) <= price:
         tick += 1
     return tick
 

@@ -8,10 +8,11 @@ from collections.abc import Mapping
 from keeper.devnet import Devnet
 from keeper.devnet.genesis.borrowers import VARIABLE_RATE, Borrower, population
 from keeper.devnet.genesis.tokens import BY_SYMBOL
-from keeper.devnet.names import DEPLOYER
+from keeper.devnet.names import DEPLOYER, OPERATOR, PERP_ARBITRAGEUR, TRADER, TRANSMITTER
 from tests.e2e.world import ETHER_LIKE
 
 MAX = 2**256 - 1
+ETHER_EACH = 10**22
 WIDEST_BPS, STEP_BPS = 1500, 300
 """How far ether wanders from where it was, and how far at most from one block to the next."""
 
@@ -26,6 +27,11 @@ class Life:
         self._net, self._chance, self._first = net, random.Random(seed), first
         self._people = population(people, seed)
         self._ether_bps = 0
+
+    async def fund(self) -> None:
+        """Those who move the markets pay gas for ever, and so do we."""
+        payers = (DEPLOYER, TRANSMITTER, TRADER, PERP_ARBITRAGEUR, OPERATOR, *(who.address for who in self._people))
+        await self._net.batch([("anvil_setBalance", [payer, hex(ETHER_EACH)]) for payer in payers])
 
     async def move(self) -> None:
         """A new price: anywhere near the last one."""

@@ -138,6 +138,8 @@ async def test_it_goes_on_for_ever(tmp_path: Path) -> None:
                 if not left:
                     memory.append(keeper.resident_kib())
                     tasks.append(await keeper.tasks())
+                if done % 100 == 99 and not left:
+                    await life.fund()
                 if done % 100 == 99:
                     tell(done + 1, time.monotonic() - began_s, memory, tasks, keeper, happened)
         for _ in range(8):
