@@ -30,7 +30,6 @@ from keeper.types import (
     Landing,
     Log,
     LogFilter,
-    Outcome,
     Pair,
     Parcel,
     PoolKey,
@@ -402,15 +401,3 @@ class Carrier(Protocol):
     def last_block(self, block: int, behind: bool) -> int: ...
 
     async def recall(self) -> None: ...
-
-
-class Clock(Protocol):
-    def now_s(self) -> float:
-        """Wall clock, unix seconds."""
-        ...
-
-    async def sleep(self, seconds: float) -> None: ...
-
-
-class OutcomeSink(Protocol):
-    async def record(self, outcomes: Sequence[Outcome]) -> None: ...

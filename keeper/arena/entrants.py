@@ -23,9 +23,12 @@ from keeper.execution.signer import Signer
 from keeper.secret import Secret
 from keeper.types import Address
 
-US, COPY = "us", "copy"
-DAEMONS = (US, COPY)
-KNOWN = (*RIVALS, COPY)
+US, COPY, TWIN = "us", "copy", "twin"
+"""The copy has default settings: it neither looks ahead nor sends bundles. The twin has ours."""
+
+DAEMONS = (US, COPY, TWIN)
+LOOKING = (US, TWIN)
+KNOWN = (*RIVALS, COPY, TWIN)
 DAEMON_MS = 50
 FUNDS_WEI = 100 * 10**18
 TAIL = 400
@@ -94,7 +97,7 @@ async def enter(net: Devnet, name: str, seed: int) -> Entrant:
         await net.request("anvil_setBalance", signer, hex(FUNDS_WEI))
     data = executor.deploy_data(DEPLOYER, beneficiary, signers)
     receipt = await net.transact(DEPLOYER, None, data)
-    quick = name == US or (name not in DAEMONS and _tactic(name, seed).quick)
+    quick = name in LOOKING or (name not in DAEMONS and _tactic(name, seed).quick)
     return Entrant(name, latency_ms(name, seed), quick, Address(receipt["contractAddress"].lower()), beneficiary)
 
 
@@ -111,7 +114,7 @@ def write_config(net: Devnet, entrant: Entrant, port: int, folder: Path) -> Path
     )
     text = text.replace("[chains.executor]\n", f'[chains.executor]\naddress = "{entrant.executor}"\n')
     signers = "".join(f'[[chains.more_signers]]\nkey_file = "{file}"\n\n' for file in list(files)[1:])
-    more = BIDS + signers + (LOOKS if entrant.name == US else "")
+    more = BIDS + signers + (LOOKS if entrant.name in LOOKING else "")
     text = text.replace("[chains.guard]\n", f"{more}\n[chains.guard]\n")
     path = folder / "keeper.toml"
     path.write_text(text)

@@ -61,7 +61,7 @@ def bench(
 def arena(
     scenario: Annotated[str, typer.Option("--scenario", metavar="NAME", help="big, fifty, cascade, gas, thin, burst or pause.")] = "big",
     against: Annotated[
-        Any, typer.Option(parser=arguments.names, metavar="NAME,...", help="Of poller, tipper, backrunner, escalator, copy.")
+        Any, typer.Option(parser=arguments.names, metavar="NAME,...", help="Of poller, tipper, backrunner, escalator, copy, twin.")
     ] = "poller,tipper,backrunner,escalator,copy",
     alone: Annotated[bool, typer.Option("--alone", help="Also each rival without the others: none is a straw man.")] = False,
     seed: Seed = 1,
