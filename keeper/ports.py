@@ -30,6 +30,7 @@ from keeper.types import (
     Landing,
     Log,
     LogFilter,
+    Outcome,
     Pair,
     Parcel,
     PoolKey,
@@ -401,3 +402,7 @@ class Carrier(Protocol):
     def last_block(self, block: int, behind: bool) -> int: ...
 
     async def recall(self) -> None: ...
+
+
+class OutcomeSink(Protocol):
+    async def record(self, outcomes: Sequence[Outcome]) -> None: ...
