@@ -57,7 +57,7 @@ from keeper.recording.replay import Replayed, run_again
 from keeper.recording.tape import read_tape
 from keeper.risk.sanity import halting
 from keeper.storage.database import Database
-from keeper.terms import answers, behind, bid_policy, breakers, caps, purse
+from keeper.terms import answers, behind, bid_policy, breakers, caps, purse, trust
 from keeper.types import Hash, Head, Outcome, Upcoming, Waiting
 
 RESTART_FIRST_S, RESTART_MOST_S = 0.5, 10.0
@@ -171,7 +171,8 @@ async def open_pipeline(
         bidder = await stack.enter_async_context(advised(named.bidding, settings.path.parent, inner))
         bids = Capped(bidder, caps(named.bidding), learned.budget, learned.offers)
         report = _Report(settings, chain, sink, alerts, listeners, fuse, metrics)
-        parts = replace(_parts(chain, hand, prover, desk, sink, report, foresee, judge, bids), advise=bidder.advise)
+        parts = _parts(chain, hand, prover, desk, sink, report, foresee, judge, bids)
+        parts = replace(parts, advise=bidder.advise, trust=trust(named) if live else None)
         if named.lookahead.enabled and not recorder:
             placed = replace(bids, policy=bid_policy(named.bidding, learned.odds, behind(named))) if carrier.ties else bids
             rivalry = Rivalry(engine, learned.budget, answers(named), hand.ours) if live and named.lookahead.answer_bps else None

@@ -83,6 +83,16 @@ class Planning(Protocol):
     ) -> tuple[Sequence[Prediction], Sequence[Rejection]]: ...
 
 
+class Trusting(Protocol):
+    """Which plans may be sent before the node has proven them. `learn`: what it said of plans, each behind the ones before it."""
+
+    def enough(self, plans: Sequence[Prediction]) -> bool: ...
+
+    def assumed(self, plan: Prediction) -> Simulation: ...
+
+    def learn(self, plans: Sequence[Prediction], simulations: Sequence[Simulation]) -> None: ...
+
+
 class Submitter(Protocol):
     """Sends jobs and remembers them. `busy`: one for the account is on its way; `ahead`: all that are, in order, with their calldata."""
 
@@ -157,6 +167,8 @@ class Parts:
     """Asks somebody outside what to bid for plans that were proven, with their gas, before the policy is asked; in bounded time."""
     ahead: Ahead | None = None
     """Looks at what waits in the mempool."""
+    trust: Trusting | None = None
+    """None: every plan is proven before it is sent."""
 
 
 Call = tuple[Prediction, bytes]
@@ -175,6 +187,7 @@ class Pipeline:
         self._worked = asyncio.Event()
         self._turn = asyncio.Lock()
         self._hand: set[tuple[str, Address]] = set()
+        self._proofs: set[asyncio.Task[None]] = set()
 
     def wake(self) -> None:
         """There is work without a step of the chain: the book was resumed on the newest block."""
@@ -187,7 +200,7 @@ class Pipeline:
             if self._parts.ahead:
                 beside.append(group.create_task(self._parts.ahead.watch(self.on_upcoming), name="ahead"))
             await group.create_task(self._work(blocks), name="work")
-            for task in beside:
+            for task in (*beside, *self._proofs):
                 task.cancel()
 
     async def _follow(self) -> None:
@@ -309,10 +322,15 @@ class Pipeline:
             calls = [(job.prediction, job.data) for job in jobs]
 
     async def _simulate(self, calls: list[Call], landing: Landing, outcomes: list[Outcome], ahead: Sequence[bytes]) -> list[Proven]:
-        """Each after the ones before it, and all after what is on its way."""
+        """Each after the ones before it, and all after what is on its way. Where plans are trusted that is done beside the sending."""
+        trust, plans = self._parts.trust, [plan for plan, _ in calls]
+        if trust and calls and trust.enough(plans):
+            task = asyncio.create_task(self._prove(calls, landing, ahead))
+            self._proofs.add(task)
+            task.add_done_callback(self._proofs.discard)
+            return [(plan, data, trust.assumed(plan)) for plan, data in calls]
         try:
-            everything = [*ahead, *(data for _, data in calls)]
-            simulations = (await self._parts.simulator.simulate(everything, landing))[len(ahead) :] if calls else []
+            simulations = await self._verdicts(calls, landing, ahead) if calls else []
         except (Halt, ConfigError):
             raise
         except KeeperError as unproven:
@@ -325,6 +343,16 @@ class Pipeline:
             else:
                 outcomes.append(_skipped(plan, landing, "simulation_failed", simulation.error))
         return proven
+
+    async def _prove(self, calls: list[Call], landing: Landing, ahead: Sequence[bytes]) -> None:
+        with suppress(KeeperError):  # not to know is no reason to distrust
+            await self._verdicts(calls, landing, ahead)
+
+    async def _verdicts(self, calls: list[Call], landing: Landing, ahead: Sequence[bytes]) -> list[Simulation]:
+        simulations = (await self._parts.simulator.simulate([*ahead, *(data for _, data in calls)], landing))[len(ahead) :]
+        if self._parts.trust:
+            self._parts.trust.learn([plan for plan, _ in calls], simulations)
+        return simulations
 
     def _encoded(self, plans: Sequence[Prediction], landing: Landing, outcomes: list[Outcome]) -> list[Call]:
         calls = []

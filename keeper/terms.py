@@ -17,6 +17,7 @@ from keeper.config.settings import BiddingSettings, BreakerSettings, ChainSettin
 from keeper.errors import ConfigError
 from keeper.execution import rivalry
 from keeper.execution.breakers import Breakers
+from keeper.execution.trust import Trust, strictest
 from keeper.inventory.inventory import House, HouseMarket
 from keeper.inventory.limits import Limits
 from keeper.inventory.policy import Mode
@@ -84,3 +85,10 @@ def house(item: InventorySettings, market: Market, chain: ChainSettings) -> Hous
 def keeps_nothing(chain: ChainSettings, market: str) -> str:
     """What is wrong with naming a market where nothing can be held."""
     return f"chains.{chain.name}.inventory: no position can be kept on {market}: name another market, or none"
+
+
+def trust(chain: ChainSettings) -> Trust:
+    """What is sent goes over all channels: the strictest of them decides."""
+    return Trust(
+        strictest([channel.simulate for channel in chain.channels]), max((channel.proofs for channel in chain.channels), default=0)
+    )

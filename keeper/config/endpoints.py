@@ -101,11 +101,22 @@ class ChannelSettings(Table):
     """The key that signs what is sent there, in a header: who you are to the builder, no key with money. None: one made up at the start."""
     blocks: Count = 1
     """"private" and "bundle": in how many blocks it may land; then it is planned anew."""
+    simulate: Annotated[Literal["always", "unless_proven", "never"], one_of("always", "unless_proven", "never")] = "always"
+    """Whether the node must prove a plan before it is sent. "unless_proven": not in markets where it agreed `proofs` times in a row; it is
+    asked beside the sending, and the first disagreement ends that. Where a revert costs nothing: not with "public". With several channels
+    the strictest holds."""
+    proofs: Count = 50
 
     @model_validator(mode="before")
     @classmethod
     def _read_environment(cls, data: Any, info: ValidationInfo) -> Any:
         return with_urls(dict(data), dict(info.context["env"]), ("url",)) if isinstance(data, dict) and info.context else data
+
+    @model_validator(mode="after")
+    def _free_to_fail(self) -> Self:
+        if self.kind == "public" and self.simulate == "unless_proven":
+            raise refuse('must be "always" or "never" with kind "public": what reverts there costs its gas', "simulate")
+        return self
 
 
 def _listed(names: list[str]) -> str:

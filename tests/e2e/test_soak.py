@@ -37,7 +37,9 @@ ACCOUNTS = 24
 WARM_SHARE = 0.25
 """Of the blocks, before memory is compared with."""
 
-GROWTH_MOST = 0.05
+GROWTH_MOST = 0.05 if BLOCKS >= 1000 else 0.2
+"""A slice is over before everything that fills up is full: the journal alone has 256 blocks."""
+
 GRACE_S, PATIENCE_S = 1.0, 60.0
 FAULT_EVERY, FAULT_MOST = 12, 4
 """A fault begins every so many blocks, and lasts so many at most."""
