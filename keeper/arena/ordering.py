@@ -55,7 +55,8 @@ def arrange(
     deadline_ms: int,
     spent: Mapping[Hash, int] = NOTHING,
 ) -> list[Unit]:
-    """The units of a block. `nonces`: how many transactions of each sender the chain has. Ties go to who came first, then by hash.
+    """The units of a block. `nonces`: how many transactions of each sender the chain has. Ties go to who came first, then by hash: of a
+    bundle its last, which is its owner's own.
 
     `spent`: the gas a transaction uses, where that is known; else it is taken for its limit, which must always be left.
     A bundle with a transaction that is in the block already, or whose nonce is not due, is left out; what arrived after the deadline
@@ -95,5 +96,5 @@ def _drop_taken(waiting: dict[Address, list[Tx]], nonces: Mapping[Address, int])
 
 def _rank(item: Tx | Bundle, block: _Block) -> tuple[int, int, str]:
     if isinstance(item, Bundle):
-        return -item.tip_wei(block.base_fee_wei, block.nonces), item.arrived_ms, item.txs[0].hash
+        return -item.tip_wei(block.base_fee_wei, block.nonces), item.arrived_ms, item.txs[-1].hash
     return -item.tip_wei(block.base_fee_wei), item.arrived_ms, item.hash

@@ -149,3 +149,11 @@ def test_a_bundle_lives_for_its_blocks_and_a_used_nonce_leaves_the_pool() -> Non
     assert [(one.hash, one.arrived_ms) for one in pool.txs()] == [(waits.hash, 0)]
     pool.settle({}, 8)
     assert pool.bundles(8) == ()
+
+
+def test_of_equal_bundles_behind_one_transaction_neither_who_sent_first_nor_the_transaction_decides() -> None:
+    oracle = Tx(Hash("0x" + "00" * 32), SENDERS[0], 0, 10_000, 5, 100, "0x", b"")
+    one, two = tx(1, 0, 20), tx(2, 0, 20)
+    both = [Bundle((oracle, ours), 1, 1, ours.owner, dropping=frozenset({oracle.hash})) for ours in (one, two)]
+    first = {arrange([], bundles, {}, BASE_FEE_WEI, GAS_LIMIT, DEADLINE_MS)[0].txs[-1].hash for bundles in (both, both[::-1])}
+    assert first == {min(one.hash, two.hash)}
