@@ -117,17 +117,31 @@ async def _supervise(
     while True:
         started = time.monotonic()
         try:
-            async with open_pipeline(settings, chain, live, metrics, listeners, recorder) as pipeline:
-                gc.collect()
-                gc.freeze()  # the book stays: no collection needs to walk it
-                try:
-                    return await pipeline.run(blocks)
-                finally:
-                    gc.unfreeze()  # a book that is opened again must not leave this one behind
+            return await _life(settings, chain, live, blocks, metrics, listeners, recorder)
         except* (Transient, RpcError) as trouble:
             _log.warning("chain_restarts", chain=chain.name, reason=str(_first(trouble)), delay_s=delay_s)
+        gc.collect()  # two books at once would take twice the memory, and what was taken once is not given back
         delay_s = RESTART_FIRST_S if time.monotonic() - started > RESTART_MOST_S else min(2 * delay_s, RESTART_MOST_S)
         await asyncio.sleep(delay_s)
+
+
+async def _life(
+    settings: Settings,
+    chain: ChainSettings,
+    live: bool,
+    blocks: int | None,
+    metrics: Metrics,
+    listeners: Listeners,
+    recorder: Recorder | None,
+) -> None:
+    """From one start to the next. Nothing of it must be left when that begins."""
+    async with open_pipeline(settings, chain, live, metrics, listeners, recorder) as pipeline:
+        gc.collect()
+        gc.freeze()  # the book stays: no collection needs to walk it
+        try:
+            await pipeline.run(blocks)
+        finally:
+            gc.unfreeze()
 
 
 def _first(trouble: BaseExceptionGroup[BaseException]) -> BaseException:

@@ -157,7 +157,7 @@ async def test_it_goes_on_for_ever(tmp_path: Path) -> None:
 
 
 def tell(done: int, took_s: float, memory: list[int], tasks: list[int], keeper: Watched, happened: Counter[str]) -> None:
-    said = {name: keeper.events[name] for name in ("won", "lost", "reverted", "cancelled", "dropped")}
+    said = {name: keeper.events[name] for name in ("won", "lost", "reverted", "cancelled", "dropped", "chain_restarts")}
     print(f"block {done}: {took_s:.0f} s, {memory[-1] // 1024} MiB, {tasks[-1]} tasks, {said}, faults {dict(happened)}", flush=True)
 
 
