@@ -69,7 +69,7 @@ async def _channel(chain: Chain, item: ChannelSettings, stack: AsyncExitStack) -
     if item.kind == "public" and not (item.url or item.auth):
         return Each(_public(chain, stack))
     rpc = chain.rpc
-    if item.url or item.auth:
+    if item.url or item.auth or chain.settings.nodes:  # of several nodes it is always the first
         key = await load_key(item.auth, os.environ) if item.auth else throwaway_key()
         signer = Signer(Secret(key.reveal().hex()))
         url, name = (item.url or chain.settings.rpc_url).reveal(), f"channel {item.name}"

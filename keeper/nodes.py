@@ -25,7 +25,7 @@ _log = get_logger("nodes")
 @asynccontextmanager
 async def open_node(chain: ChainSettings) -> AsyncIterator[tuple[Node, NodeReader]]:
     """All of them as one, after checking that they are on the configured chain. Raises ConfigError, Transient."""
-    await meet(chain)
+    await meet(chain, strict=False)
     if not chain.nodes:
         rpc = Rpc(chain.rpc_url.reveal(), called(chain, chain.name))
         try:
@@ -35,6 +35,7 @@ async def open_node(chain: ChainSettings) -> AsyncIterator[tuple[Node, NodeReade
         return
     nodes = [Rpc(node.rpc_url.reveal(), called(chain, node.name), retries=0) for node in chain.all_nodes]
     pool = Pool(nodes, f"nodes of {chain.name}", chain.chain_id)
+    await pool.look()
     watching = asyncio.create_task(pool.watch(min(1.0, chain.block_time_s / 4)))
     try:
         yield pool, NodeReader(pool)
@@ -49,17 +50,15 @@ def called(chain: ChainSettings, node: str) -> str:
     return f"node of {chain.name}" if node == chain.name else f"node {node} of {chain.name}"
 
 
-async def meet(chain: ChainSettings) -> None:
-    """Is a node there, and is each that is there on the configured chain? Soon over: nobody waits for a mistyped URL. Raises
-    ConfigError, Transient."""
+async def meet(chain: ChainSettings, strict: bool = True) -> None:
+    """Is a node there, on the configured chain? Soon over: nobody waits for a mistyped URL. `strict`: none may be on another one, as none
+    should be at a start; later the others go on without it. Raises ConfigError, Transient."""
     met = await asyncio.gather(*(_meet(chain, node) for node in chain.all_nodes), return_exceptions=True)
-    away = [problem for problem in met if isinstance(problem, Transient)]
-    for problem in met:
-        if isinstance(problem, BaseException) and problem not in away:
-            raise problem
-    if len(away) == len(met):
-        raise away[0]
-    for problem in away:
+    problems = [problem for problem in met if isinstance(problem, BaseException)]
+    fatal = [problem for problem in problems if not isinstance(problem, Transient)]
+    if problems and (len(problems) == len(met) or (strict and fatal)):
+        raise [*fatal, *problems][0]
+    for problem in problems:
         _log.warning("node_away", chain=chain.name, problem=str(problem))
 
 

@@ -9,6 +9,7 @@ from typing import Protocol
 from keeper.book.book import Book, Follow, JournalEntry
 from keeper.book.indexer import side_fetch
 from keeper.book.state import Overlay
+from keeper.chain.logs import in_order
 from keeper.errors import KeeperError
 from keeper.ports import Reader, View
 from keeper.types import Block, ChainUpdate, Hash, Head, Log, LogFilter, Read, Write
@@ -81,7 +82,7 @@ class Bookkeeper:
             if grown and rest:
                 heads = [block.head for block in rest]
                 logs = await self._reader.logs_of_blocks(self.book.filters(), heads)
-                rest = [Block(head, found) for head, found in zip(heads, logs, strict=True)]
+                rest = [_united(block, found) for block, found in zip(rest, logs, strict=True)]
         return changed
 
     async def _apply(self, block: Block) -> tuple[list[Write], bool]:
@@ -90,20 +91,20 @@ class Bookkeeper:
         staged = self.book.stage(block)
         while staged.news:
             follow = (*follow, *staged.news)
-            block, past = await self._fetch_again(block.head, follow)
+            block, past = await self._fetch_again(block, follow)
             staged = self.book.stage(block, follow, past)
         self._recent[block.head.hash] = block
         while len(self._recent) > self._keep_blocks:
             self._recent.popitem(last=False)
         return self.book.commit(staged), bool(follow)
 
-    async def _fetch_again(self, head: Head, follow: Sequence[Follow]) -> tuple[Block, list[Write]]:
+    async def _fetch_again(self, block: Block, follow: Sequence[Follow]) -> tuple[Block, list[Write]]:
         filters = [*self.book.filters(), *(f for _, f in follow)]
-        logs = await self._reader.logs_of_block(filters, head)
+        logs = await self._reader.logs_of_block(filters, block.head)
         past: list[Write] = []
         for source, f in follow:
-            past += await side_fetch(self._reader, source, f, self.book.tables, head.number - 1)
-        return Block(head, logs), past
+            past += await side_fetch(self._reader, source, f, self.book.tables, block.head.number - 1)
+        return _united(block, logs), past
 
     async def _read(self) -> list[Write]:
         """What no event tells, at the head."""
@@ -147,3 +148,8 @@ class Bookkeeper:
             [(table, key, value) for (table, key), value in cells.items()],
             {source.name: (head.number, head.hash) for source in self.book.sources},
         )
+
+
+def _united(block: Block, logs: Sequence[Log]) -> Block:
+    """With logs that were read again: what was known of the block stays known, whatever the node says now."""
+    return Block(block.head, tuple(in_order([*logs, *block.logs])))

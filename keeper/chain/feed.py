@@ -122,11 +122,14 @@ class ChainFeed:
         """Steps to the node's newest block. A head that extends ours is taken at its word: its logs are pinned to its hash."""
         extends = trusted and hint is not None and hint.parent_hash == self.tip.hash
         target = hint if extends and hint is not None else await self._reader.head()
-        if (missed := self._second.missed()) and (again := await self._again(missed)):
-            yield again
         while target.hash != self.tip.hash:
             yield await self._step(target)
         self._doubts = 0
+        if self._second.missed:
+            again = await self._again(self._second.missed)
+            self._second.forget()
+            if again:
+                yield again
         if hint is not None and hint.number > self.tip.number:
             raise Transient(f"block {hint.number} was announced, but the node does not have it yet")
 
@@ -137,7 +140,7 @@ class ChainFeed:
         undo = self._branch.move(ancestor, heads)
         self._doubts = 0
         newest = not heads or heads[-1].hash == target.hash
-        if newest and blocks:
+        if blocks:
             self._second.after(blocks, wanted)
         return ChainUpdate(undo, blocks, newest)
 
@@ -147,8 +150,7 @@ class ChainFeed:
         if not (self._branch.has(first.parent_hash) and self._branch.has(first.hash)):
             return None
         heads, wanted = self._branch.since(first.hash), tuple(self._filters())
-        read = await self._blocks(heads, wanted)
-        blocks = tuple(missed.get(block.head.hash, block) for block in read)
+        blocks = tuple(self._second.complete(block) for block in await self._blocks(heads, wanted))
         self._second.after(blocks, wanted)
         return ChainUpdate(self._branch.move(first.parent_hash, heads), blocks)
 

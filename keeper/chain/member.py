@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import structlog
 
 from keeper.chain.node import Call, Node
-from keeper.chain.rpc_errors import RpcError, lacks_block
+from keeper.chain.rpc_errors import RpcError, is_revert, too_much
 from keeper.errors import Transient
 
 log = structlog.get_logger("keeper.chain")
@@ -17,6 +17,9 @@ log = structlog.get_logger("keeper.chain")
 SHUNNED_FIRST_S, SHUNNED_MOST_S = 0.5, 30.0
 LAGS = 2
 """Blocks behind the others from which it is told: one is how news travels."""
+
+FORGOTTEN_AFTER = 3
+"""Failures in a row."""
 
 THINGS = {"eth_getBlockByNumber", "eth_getBlockByHash", "eth_getTransactionByHash", "eth_getTransactionReceipt"}
 """What a node that lacks it says nothing of."""
@@ -34,14 +37,6 @@ class NodeStatus:
     behind: int
 
 
-class Lacking(Exception):
-    """A node that does not have what was asked for, with all it answered."""
-
-    def __init__(self, results: list[Any]) -> None:
-        super().__init__()
-        self.results = results
-
-
 class Member:
     """Shunned for a while after each failure, longer each time; then asked for its chain before it is believed again."""
 
@@ -49,7 +44,7 @@ class Member:
         self.node, self.newest = node, -1
         self._chain_id, self._now_s = chain_id, now_s
         self._met = self._lags = False
-        self._failures, self._until_s, self._problem = 0, 0.0, ""
+        self._failures, self._until_s, self._problem, self._slow_at = 0, 0.0, "", ""
 
     @property
     def shunned(self) -> bool:
@@ -59,28 +54,28 @@ class Member:
         return NodeStatus(self.node.name, self._problem if self.shunned else "", best - self.newest if self.newest >= 0 else 0)
 
     async def ask(self, calls: Sequence[Call]) -> list[Any]:
-        """Raises Transient; Lacking when it does not have what was asked for."""
+        """What it says, an RpcError in the place of each call that failed. Raises Transient, whatever happens."""
         unmet = not self._met
         try:
             results = await self.node.batch([CHAIN_ID, *calls] if unmet else calls)
             if unmet:
                 self._meet(results.pop(0))
         except Transient as away:
-            self.shun(str(away))
+            self._fail(str(away))
             raise
-        if any(_lacking(method, result) for (method, _), result in zip(calls, results, strict=True)):
-            raise Lacking(results)
-        if not self.shunned:
-            self._welcome()
+        except Exception as odd:
+            self._fail(type(odd).__name__)
+            raise Transient(f"{self.node.name}: {type(odd).__name__}") from None
+        if not self.shunned and not any(lacking(call, result) for call, result in zip(calls, results, strict=True)):
+            self._welcome({method for method, _ in calls})
         return results
 
     async def head(self, best: int) -> Any:
-        """Its newest block, raw. `best`: the newest that any node is known to have. Raises Transient."""
-        try:
-            (raw,) = await self.ask([NEWEST])
-        except Lacking:
-            raw = None
+        """Its newest block, raw, and that it is on our chain. `best`: the newest that any node is known to have. Raises Transient."""
+        self._met = False
+        (raw,) = await self.ask([NEWEST])
         if not isinstance(raw, dict):
+            self.shun("has no latest block")
             raise Transient(f"{self.node.name}: the node has no latest block")
         self.newest = number_of(raw)
         if (lags := self.newest + LAGS <= best) != self._lags:
@@ -88,26 +83,39 @@ class Member:
             log.info("node_lags" if lags else "node_keeps_up", node=self.node.name, block=self.newest, newest=best)
         return raw
 
-    def shun(self, problem: str) -> None:
+    def shun(self, problem: str, slow_at: str = "") -> None:
+        """`slow_at`: the method at which it was; only by that it can win its good name back."""
         if not self._problem:
             log.warning("node_shunned", node=self.node.name, problem=problem)
         self._until_s = self._now_s() + min(SHUNNED_FIRST_S * 2.0 ** min(self._failures, 20), SHUNNED_MOST_S)
         self._failures += 1
-        self._met, self._problem = False, problem
+        self._met, self._problem, self._slow_at = False, problem, slow_at
 
-    def _welcome(self) -> None:
+    def _fail(self, problem: str) -> None:
+        """Who is gone for good has no newest block that others could be behind."""
+        self.shun(problem)
+        if self._failures > FORGOTTEN_AFTER:
+            self.newest = -1
+
+    def _welcome(self, methods: Collection[str]) -> None:
+        if self._slow_at and self._slow_at not in methods:
+            return
         if self._problem:
             log.info("node_back", node=self.node.name)
-        self._failures, self._problem = 0, ""
+        self._failures, self._problem, self._slow_at = 0, "", ""
 
     def _meet(self, found: Any) -> None:
         if isinstance(found, RpcError) or int(found, 16) != self._chain_id:
+            self.newest = -1
             raise Transient(f"{self.node.name}: is not on chain {self._chain_id}")
         self._met = True
 
 
-def _lacking(method: str, result: Any) -> bool:
-    return lacks_block(result) if isinstance(result, RpcError) else result is None and method in THINGS
+def lacking(call: Call, result: Any) -> bool:
+    """Whether another node may have more to say: this one does not have what was asked for, or cannot do it."""
+    if isinstance(result, RpcError):
+        return not (is_revert(result) or too_much(result))
+    return result is None and call[0] in THINGS
 
 
 def number_of(raw: Any) -> int:

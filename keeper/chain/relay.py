@@ -6,12 +6,14 @@ import asyncio
 from collections.abc import Sequence
 
 from keeper.chain.node import Node
-from keeper.chain.rpc_errors import RpcError
+from keeper.chain.rpc_errors import RpcError, Unreachable
 from keeper.chain.send_replies import classify
 from keeper.chain.wire import hex_bytes
 from keeper.errors import Transient
 from keeper.ports import Relay
 from keeper.types import Hash, SendResult, Sent
+
+NEVER_ASKED = "cannot be reached"
 
 
 class PublicRelay:
@@ -26,13 +28,15 @@ class PublicRelay:
             answer = await self._rpc.request("eth_sendRawTransaction", hex_bytes(raw))
         except RpcError as error:
             return classify(error.words)
+        except Unreachable:
+            return Sent(SendResult.UNKNOWN, NEVER_ASKED)
         except Transient as away:
             return Sent(SendResult.UNKNOWN, str(away))
         return Sent(SendResult.ACCEPTED) if str(answer).lower() == tx else Sent(SendResult.UNKNOWN, f"the node answered with {answer}")
 
 
 class Broadcast:
-    """Several relays at once: taken by one is taken, and the others are not waited for; refused is what all refuse."""
+    """Several relays at once: taken by one is taken, and the others are not waited for; refused is what all refuse that can be reached."""
 
     def __init__(self, relays: Sequence[Relay]) -> None:
         self._relays = tuple(relays)
@@ -49,7 +53,7 @@ class Broadcast:
         for task in pending:
             self._left.add(task)
             task.add_done_callback(self._forget)
-        return best(answers)
+        return best([answer for answer in answers if answer.detail != NEVER_ASKED] or answers)
 
     def _forget(self, task: asyncio.Task[Sent]) -> None:
         self._left.discard(task)

@@ -16,7 +16,7 @@ import aiohttp
 import orjson
 
 from keeper.chain.node import Call, repeatable
-from keeper.chain.rpc_errors import RpcError, TimedOut, is_rate_limit, rpc_error
+from keeper.chain.rpc_errors import RpcError, TimedOut, Unreachable, is_rate_limit, rpc_error
 from keeper.chain.scrub import Scrubber
 from keeper.chain.shapes import plausible
 from keeper.errors import ConfigError, Transient
@@ -27,6 +27,10 @@ HEADERS = {"content-type": "application/json"}
 
 MAX_BODY_BYTES = 512 * 1024
 """Of one batch: nodes refuse larger ones, each at a size of its own."""
+
+
+BATCH_WORDS = ("batch", "too large", "too big", "too many", "limit", "exceed", "size", "array")
+"""In the refusal of a batch for what it is; any other error is the node's trouble of the moment."""
 
 
 class Rpc:
@@ -100,7 +104,7 @@ class Rpc:
                 return [answers[i] for i in range(len(calls))]
             delay = next(delays, None)
             if delay is None:
-                raise Transient(f"{self.name}: {problem}")
+                raise (Unreachable if isinstance(problem, _Never) else Transient)(f"{self.name}: {problem}")
             await asyncio.sleep(delay)
 
     def _delays(self, calls: Sequence[Call]) -> Iterator[float]:
@@ -117,6 +121,8 @@ class Rpc:
             if any(calls[i][0] == "eth_getLogs" for i in missing):  # would time out again: the reader asks for less
                 raise
             return f"no answer to {calls[missing[0]][0]} within {self._timeout_s:g} s"
+        except Unreachable as away:
+            return _Never(str(away))
         except Transient as away:
             return str(away)
         if isinstance(reply, dict) and len(bodies) > 1:
@@ -125,7 +131,7 @@ class Rpc:
 
     def _refused(self, reply: dict[str, Any], method: str) -> str:
         error = self._error(reply, method)
-        if is_rate_limit(error):
+        if is_rate_limit(error) or not any(word in error.words for word in BATCH_WORDS):
             return error.message
         raise _BatchRefused(error)
 
@@ -160,6 +166,8 @@ class Rpc:
             raise TimedOut(f"{self.name}: no answer to {method} within {self._timeout_s:g} s") from None
         except aiohttp.InvalidURL:
             raise ConfigError(f"{self.name}: the RPC URL is not an http:// or https:// URL") from None
+        except aiohttp.ClientConnectorError as error:
+            raise Unreachable(f"cannot be reached ({_cause(error)})") from None
         except (aiohttp.ClientError, OSError) as error:
             raise Transient(f"cannot be reached ({_cause(error)})") from None
         return _parse(raw, status, method)
@@ -170,6 +178,12 @@ class Rpc:
                 timeout=aiohttp.ClientTimeout(total=self._timeout_s), connector=aiohttp.TCPConnector(limit=32)
             )
         return self._session
+
+
+class _Never(str):
+    """What went wrong before anything was asked."""
+
+    __slots__ = ()
 
 
 class _BatchRefused(Exception):
@@ -196,7 +210,8 @@ def _parse(raw: bytes, status: int, method: str) -> Any:
         reply = orjson.loads(raw)
     except orjson.JSONDecodeError:
         raise Transient(f"HTTP {status} and no JSON in answer to {method}") from None
-    if status >= 400 and not (isinstance(reply, (dict, list)) and reply and "jsonrpc" in (reply[0] if isinstance(reply, list) else reply)):
+    first = reply[0] if isinstance(reply, list) and reply else reply
+    if status >= 400 and not (isinstance(first, dict) and "jsonrpc" in first):
         raise Transient(f"HTTP {status} to {method}")
     return reply
 

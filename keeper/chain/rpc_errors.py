@@ -98,6 +98,10 @@ class RpcError(KeeperError):
         self.words = f"{message} {hint}".lower()
 
 
+class Unreachable(Transient):
+    """No connection: nothing has been asked."""
+
+
 class TimedOut(Transient):
     """No answer in time."""
 

@@ -44,7 +44,23 @@ _HEADER = _object(hash=_hash, parentHash=_hash, number=_quantity, timestamp=_qua
 _RECEIPT = _object(
     transactionHash=_hash, blockHash=_hash, blockNumber=_quantity, status=_quantity, gasUsed=_quantity, effectiveGasPrice=_quantity
 )
-_CALLED = _object(status=_quantity, gasUsed=_quantity)
+_LOG_KEYS = {"address", "topics", "data", "blockNumber", "blockHash", "transactionHash", "transactionIndex", "logIndex"}
+
+
+def _log(value: Any) -> bool:
+    """Has what one has; what that is, is looked at when it is read: there are many."""
+    return isinstance(value, dict) and value.keys() >= _LOG_KEYS
+
+
+def _called(value: Any) -> bool:
+    """Of a call that succeeded, also its logs."""
+    sound = _object(status=_quantity, gasUsed=_quantity, returnData=_or_none(_bytes))(value)
+    return sound and (int(value["status"], 16) == 0 or isinstance(value.get("logs"), list))
+
+
+def _some(check: Callable[[Any], bool]) -> Callable[[Any], bool]:
+    return lambda value: bool(value) and _list(check)(value)
+
 
 _SHAPES: Mapping[str, Callable[[Any], bool]] = {
     "eth_chainId": _quantity,
@@ -58,8 +74,8 @@ _SHAPES: Mapping[str, Callable[[Any], bool]] = {
     "eth_getStorageAt": _bytes,
     "eth_getBlockByNumber": _or_none(_HEADER),
     "eth_getBlockByHash": _or_none(_HEADER),
-    "eth_getLogs": _list(_object()),
+    "eth_getLogs": _list(_log),
     "eth_getTransactionReceipt": _or_none(_RECEIPT),
     "eth_getTransactionByHash": _or_none(_object(hash=_hash)),
-    "eth_simulateV1": _list(_object(calls=_list(_CALLED))),
+    "eth_simulateV1": _some(_object(calls=_list(_called))),
 }

@@ -86,7 +86,10 @@ class NodeSimulator:
             "calls": everything,
         }
         blocks = await self._rpc.request("eth_simulateV1", {"blockStateCalls": [block], "validation": False}, hex(landing.number - 1))
-        return [self._verdict(result, landing) for result in blocks[0]["calls"]]
+        results = blocks[0]["calls"]
+        if len(results) != len(everything):
+            raise Transient(f"{self._rpc.name}: gave {len(results)} verdicts on {len(everything)} calls")
+        return [self._verdict(result, landing) for result in results]
 
     def _verdict(self, result: Mapping[str, Any], landing: Landing) -> Simulation:
         gas_used = int(result["gasUsed"], 16)

@@ -78,7 +78,10 @@ def log_of(raw: Mapping[str, Any], timestamp_s: int) -> Log:
 def stated_time(raw: Mapping[str, Any]) -> int | None:
     """The block's timestamp where the node puts it into the log."""
     stated = raw.get("blockTimestamp")
-    return int(stated, 16) if isinstance(stated, str) else None
+    try:
+        return int(stated, 16) if isinstance(stated, str) else None
+    except ValueError:
+        raise Transient("the node sent a log that is not one") from None
 
 
 def block_overrides(landing: Landing) -> dict[str, str]:
