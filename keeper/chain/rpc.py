@@ -59,11 +59,14 @@ class Rpc:
         self._ids = itertools.count(1)
         self._scrub = Scrubber(url)
         self._session: aiohttp.ClientSession | None = None
+        self._closed = False
 
     def __repr__(self) -> str:
         return f"Rpc({self.name})"
 
     async def close(self) -> None:
+        """For good: who still asks, asks nobody."""
+        self._closed = True
         if self._session is not None:
             await self._session.close()
             self._session = None
@@ -173,6 +176,8 @@ class Rpc:
         return _parse(raw, status, method)
 
     def _open(self) -> aiohttp.ClientSession:
+        if self._closed:
+            raise Transient(f"{self.name}: is closed")
         if self._session is None:
             self._session = aiohttp.ClientSession(
                 timeout=aiohttp.ClientTimeout(total=self._timeout_s), connector=aiohttp.TCPConnector(limit=32)

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from keeper.bench.session import Options, chosen
+from keeper.bench.stages import STAGES
 from keeper.commands.bench import cells
 from keeper.errors import ConfigError
 
@@ -73,7 +74,7 @@ def test_a_mistake_is_one_line_and_status_2(arguments: list[str], message: str) 
 def test_all_measures_are_chosen_unless_some_are_named_and_the_devnets_can_be_left_out() -> None:
     names = {measure.name for measure in chosen(Options((10_000,)))}
     offline = {measure.name for measure in chosen(Options((10_000,), devnet=False))}
-    assert names - offline == {"scan-per-account", "oracle-warm", "oracle-cold"}
+    assert names - offline == {"scan-per-account", "oracle-warm", "oracle-cold", *(f"stage-{name}" for name in STAGES)}
     assert [measure.name for measure in chosen(Options((1000,), ("sign",)))] == ["sign"]
     with pytest.raises(ConfigError, match="another size"):
         chosen(Options((1000,), ("resident-rows",)))
