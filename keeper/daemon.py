@@ -9,7 +9,7 @@ import asyncio
 import gc
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
@@ -117,7 +117,7 @@ async def _supervise(
     while True:
         started = time.monotonic()
         try:
-            return await _life(settings, chain, live, blocks, metrics, listeners, recorder)
+            return await _life(open_pipeline(settings, chain, live, metrics, listeners, recorder), blocks)
         except* (Transient, RpcError) as trouble:
             _log.warning("chain_restarts", chain=chain.name, reason=str(_first(trouble)), delay_s=delay_s)
         gc.collect()  # two books at once would take twice the memory, and what was taken once is not given back
@@ -125,17 +125,9 @@ async def _supervise(
         await asyncio.sleep(delay_s)
 
 
-async def _life(
-    settings: Settings,
-    chain: ChainSettings,
-    live: bool,
-    blocks: int | None,
-    metrics: Metrics,
-    listeners: Listeners,
-    recorder: Recorder | None,
-) -> None:
+async def _life(opening: AbstractAsyncContextManager[Pipeline], blocks: int | None) -> None:
     """From one start to the next. Nothing of it must be left when that begins."""
-    async with open_pipeline(settings, chain, live, metrics, listeners, recorder) as pipeline:
+    async with opening as pipeline:
         gc.collect()
         gc.freeze()  # the book stays: no collection needs to walk it
         try:

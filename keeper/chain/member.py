@@ -63,7 +63,7 @@ class Member:
         except Transient as away:
             self._fail(str(away))
             raise
-        except Exception as odd:
+        except Exception as odd:  # whatever one node brings about must not reach the others
             self._fail(type(odd).__name__)
             raise Transient(f"{self.node.name}: {type(odd).__name__}") from None
         if not self.shunned and not any(lacking(call, result) for call, result in zip(calls, results, strict=True)):

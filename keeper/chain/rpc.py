@@ -107,14 +107,14 @@ class Rpc:
                 return [answers[i] for i in range(len(calls))]
             delay = next(delays, None)
             if delay is None:
-                raise (Unreachable if isinstance(problem, _Never) else Transient)(f"{self.name}: {problem}")
+                raise type(problem)(f"{self.name}: {problem}")
             await asyncio.sleep(delay)
 
     def _delays(self, calls: Sequence[Call]) -> Iterator[float]:
         attempts = self._retries if all(repeatable(method) for method, _ in calls) else 0
         return (self._backoff_s * 2**i * (0.5 + self._jitter()) for i in range(attempts))
 
-    async def _attempt(self, calls: Sequence[Call], missing: Sequence[int], answers: dict[int, Any]) -> str:
+    async def _attempt(self, calls: Sequence[Call], missing: Sequence[int], answers: dict[int, Any]) -> Transient:
         """One exchange. Fills in the answers it got; returns what went wrong with the rest."""
         ids = {next(self._ids): i for i in missing}
         bodies = [{"jsonrpc": "2.0", "id": id_, "method": calls[i][0], "params": list(calls[i][1])} for id_, i in ids.items()]
@@ -123,14 +123,12 @@ class Rpc:
         except TimedOut:
             if any(calls[i][0] == "eth_getLogs" for i in missing):  # would time out again: the reader asks for less
                 raise
-            return f"no answer to {calls[missing[0]][0]} within {self._timeout_s:g} s"
-        except Unreachable as away:
-            return _Never(str(away))
+            return Transient(f"no answer to {calls[missing[0]][0]} within {self._timeout_s:g} s")
         except Transient as away:
-            return str(away)
+            return away
         if isinstance(reply, dict) and len(bodies) > 1:
-            return self._refused(reply, calls[missing[0]][0])
-        return self._sort(reply, ids, calls, answers)
+            return Transient(self._refused(reply, calls[missing[0]][0]))
+        return Transient(self._sort(reply, ids, calls, answers))
 
     def _refused(self, reply: dict[str, Any], method: str) -> str:
         error = self._error(reply, method)
@@ -183,12 +181,6 @@ class Rpc:
                 timeout=aiohttp.ClientTimeout(total=self._timeout_s), connector=aiohttp.TCPConnector(limit=32)
             )
         return self._session
-
-
-class _Never(str):
-    """What went wrong before anything was asked."""
-
-    __slots__ = ()
 
 
 class _BatchRefused(Exception):

@@ -149,6 +149,7 @@ async def test_logs_missing_for_long_are_all_found_once_some_are(
         proxy.heal()
         await emit_and_mine(net, emitter, f, 7)
         await follower.holds(range(8))
+    assert follower.values == [*range(8)]
 
 
 async def test_another_node_is_asked_at_once(net: Devnet, reader: NodeReader, proxy: FaultProxy, faulty: Rpc, emitter: Emitter) -> None:
@@ -157,6 +158,7 @@ async def test_another_node_is_asked_at_once(net: Devnet, reader: NodeReader, pr
     async with following(NodeReader(faulty), heads_of(net), [f], second=reader) as follower:
         await emit_and_mine(net, emitter, f, 1)
         await follower.holds([1])
+    assert follower.values == [1]
 
 
 async def test_logs_that_a_node_did_not_have_yet_are_there_a_block_later(

@@ -91,7 +91,12 @@ async def sent(ground: Ground) -> None:
             pass
 
 
-async def assert_nothing_left(ground: Ground) -> None:
+async def two_blocks(ground: Ground, keeper: Keeper, fault: str = "") -> None:
+    """After which nothing that pays is left."""
+    await step(ground.here, keeper)
+    if fault == "logs_missing":
+        await sent(ground)
+    await step(ground.here, keeper)
     assert (await check(ground.here.net, ground.here.executor, TIP_WEI)).profitable == []
 
 
@@ -114,11 +119,7 @@ async def test_two_blocks_after_its_end_everything_is_done(devnet: World, name: 
         if name == "reorg":  # what came back to the mempool is settled first; then prices fall again
             await step(ground.here, keeper)
             await ground.here.net.set_prices(await drop(ground.here, FALL_PERCENT))
-        await step(ground.here, keeper)
-        if name == "logs_missing":
-            await sent(ground)
-        await step(ground.here, keeper)
-        await assert_nothing_left(ground)
+        await two_blocks(ground, keeper, name)
         await settle_down(ground.here, keeper, at_least=2)
     await assert_in_order(ground.here)
 
@@ -127,11 +128,8 @@ async def test_two_blocks_after_its_end_everything_is_done(devnet: World, name: 
 async def test_with_a_second_node_nobody_notices(devnet: World, name: str) -> None:
     async with standing(devnet, 2, SEED) as (ground, keeper):
         async with NODE[name](ground):
-            await step(ground.here, keeper, await drop(ground.here, FALL_PERCENT))
-            if name == "logs_missing":
-                await sent(ground)
-            await step(ground.here, keeper)
-            await assert_nothing_left(ground)
+            await ground.here.net.set_prices(await drop(ground.here, FALL_PERCENT))
+            await two_blocks(ground, keeper, name)
         await settle_down(ground.here, keeper, at_least=2)
     await assert_in_order(ground.here)
 
@@ -148,8 +146,6 @@ async def test_any_mixture_of_them_is_survived(devnet: World, seed: int) -> None
                 with suppress(TimeoutError):
                     await keeper.worked_on(block, GRACE_S)
             await step(ground.here, keeper, await drop(ground.here, 1))
-        await step(ground.here, keeper)
-        await step(ground.here, keeper)
-        await assert_nothing_left(ground)
+        await two_blocks(ground, keeper)
         await settle_down(ground.here, keeper, at_least=2)
     await assert_in_order(ground.here)

@@ -84,12 +84,17 @@ class Watched:
                 await self.news.wait()
 
     def resident_kib(self) -> int:
-        status = Path(f"/proc/{self.daemon.pid}/status").read_text()
-        return int(re.search(r"VmRSS:\s+(\d+)", status)[1])  # type: ignore[index]
+        return figure(r"VmRSS:\s+(\d+)", Path(f"/proc/{self.daemon.pid}/status").read_text())
 
     async def tasks(self) -> int:
         async with aiohttp.ClientSession() as session, session.get(f"http://127.0.0.1:{self.port}/metrics") as reply:
-            return int(float(re.search(r"^keeper_tasks (\S+)", await reply.text(), re.M)[1]))  # type: ignore[index]
+            return figure(r"^keeper_tasks (\S+)", await reply.text())
+
+
+def figure(pattern: str, text: str) -> int:
+    found = re.search(pattern, text, re.M)
+    assert found, f"nothing of {pattern} in {text[:200]}"
+    return int(float(found[1]))
 
 
 def free_port() -> int:
