@@ -16,7 +16,8 @@ from keeper.arena.tactics import RIVALS, Tactic, tactics
 from keeper.devnet import Devnet
 from keeper.devnet.anvil import GUARD, end
 from keeper.devnet.configfile import without_auctions
-from keeper.devnet.names import DEPLOYER
+from keeper.devnet.genesis.tokens import BY_SYMBOL
+from keeper.devnet.names import DEPLOYER, derived
 from keeper.errors import ConfigError, Halt
 from keeper.execution import executor
 from keeper.execution.signer import Signer
@@ -33,8 +34,8 @@ DAEMON_MS = 50
 FUNDS_WEI = 100 * 10**18
 TAIL = 400
 SIGNERS = 16
-BIDS = """[chains.bidding]
-max_priority_fee_wei = "900000 gwei"
+BIDDING, AHEAD = "[chains.bidding]\n", "[chains.lookahead]\n"
+BIDS = f"""{BIDDING}max_priority_fee_wei = "900000 gwei"
 max_fee_wei = "1000000 gwei"
 max_bid_wei = "20 ether"
 max_bid_per_block_wei = "200 ether"
@@ -45,8 +46,7 @@ gas_per_day_wei = "1000 ether"
 
 """
 """A keeper with deep pockets, so that no cap decides a race."""
-LOOKS = """[chains.lookahead]
-enabled = true
+LOOKS = f"""{AHEAD}enabled = true
 
 [[chains.channels]]
 name = "builder"
@@ -56,11 +56,15 @@ kind = "bundle"
 
 @dataclass(frozen=True, slots=True)
 class Entrant:
+    """`seat`: whose keys are its. `share_bps`: it bids this share of every profit, whatever it learns; None: as it is."""
+
     name: str
+    seat: int
     latency_ms: int
     quick: bool
     executor: Address
     beneficiary: Address
+    share_bps: int | None = None
 
 
 def latency_ms(name: str, seed: int) -> int:
@@ -80,45 +84,69 @@ def _tactic(name: str, seed: int) -> Tactic:
     return tactics(seed)[name]
 
 
-def _keys(name: str) -> list[str]:
+def _keys(seat: int) -> list[str]:
     """One a signer."""
-    return [f"{name} {lane}" for lane in range(SIGNERS)]
+    return [_key(f"{seat} {lane}") for lane in range(SIGNERS)]
 
 
-def _key(name: str) -> str:
-    return keccak(text=f"keeper arena: {name}").hex()
+def _key(whose: str) -> str:
+    return keccak(text=f"keeper arena: {whose}").hex()
 
 
-async def enter(net: Devnet, name: str, seed: int) -> Entrant:
-    """Deploy its executor and fund its keys."""
-    signers = [Signer(Secret(_key(one))).address for one in _keys(name)]
-    beneficiary = Signer(Secret(_key(f"{name} beneficiary"))).address
+async def enter(net: Devnet, name: str, seed: int, seat: int, share_bps: int | None = None) -> Entrant:
+    """Deploy its executor and fund its keys. Nothing but what it does sets it apart: to everybody a token comes as one that is held
+    already, and names an executor at the same cost of calldata."""
+    signers = [Signer(Secret(key)).address for key in _keys(seat)]
+    beneficiary = Signer(Secret(_key(f"{seat} beneficiary"))).address
     for signer in signers:
         await net.request("anvil_setBalance", signer, hex(FUNDS_WEI))
-    data = executor.deploy_data(DEPLOYER, beneficiary, signers)
-    receipt = await net.transact(DEPLOYER, None, data)
+    for symbol in BY_SYMBOL:
+        await net.request("anvil_dealERC20", beneficiary, net.addresses[f"token.{symbol}"], "0x1")
     quick = name in LOOKING or (name not in DAEMONS and _tactic(name, seed).quick)
-    return Entrant(name, latency_ms(name, seed), quick, Address(receipt["contractAddress"].lower()), beneficiary)
+    deployed = await _deployed(net, f"{seed} {seat}", executor.deploy_data(DEPLOYER, beneficiary, signers))
+    return Entrant(name, seat, latency_ms(name, seed), quick, deployed, beneficiary, share_bps)
+
+
+async def _deployed(net: Devnet, label: str, data: bytes) -> Address:
+    """At an address without a zero byte: in calldata one costs less than any other."""
+    sender = derived(f"arena {label}")
+    await net.request("anvil_setBalance", sender, hex(FUNDS_WEI))
+    while True:
+        address = Address((await net.transact(sender, None, data))["contractAddress"].lower())
+        if 0 not in bytes.fromhex(address[2:]):
+            return address
 
 
 def write_config(net: Devnet, entrant: Entrant, port: int, folder: Path) -> Path:
     """The devnet's own, with this one's node, executor and keys."""
     folder.mkdir(parents=True)
-    files = {f"signer{lane}.key": which for lane, which in enumerate(_keys(entrant.name))}
-    for file, which in (("operator.key", _keys(entrant.name)[0]), *files.items()):
+    first, *more_keys = _keys(entrant.seat)
+    files = {"operator.key": first} | {f"signer{lane}.key": key for lane, key in enumerate(more_keys, 1)}
+    for file, key in files.items():
         with os.fdopen(os.open(folder / file, os.O_WRONLY | os.O_CREAT, 0o600), "w") as out:
-            out.write(_key(which) + "\n")
+            out.write(key + "\n")
     text = without_auctions(net.config.read_text()).replace('mode = "dry-run"', 'mode = "live"')
     text = text.replace(f'"{net.rpc}"', f'"http://127.0.0.1:{port}/{entrant.name}"').replace(
         f'"{net.ws}"', f'"ws://127.0.0.1:{port}/{entrant.name}"'
     )
     text = text.replace("[chains.executor]\n", f'[chains.executor]\naddress = "{entrant.executor}"\n')
     signers = "".join(f'[[chains.more_signers]]\nkey_file = "{file}"\n\n' for file in list(files)[1:])
-    more = BIDS + signers + (LOOKS if entrant.name in LOOKING else "")
+    more = _bids(entrant) + signers + (_looks(entrant) if entrant.name in LOOKING else "")
     text = text.replace("[chains.guard]\n", f"{more}\n[chains.guard]\n")
     path = folder / "keeper.toml"
     path.write_text(text)
     return path
+
+
+def _bids(entrant: Entrant) -> str:
+    if entrant.share_bps is None:
+        return BIDS
+    return BIDS.replace(BIDDING, f'{BIDDING}policy = "share"\nprofit_share_bps = {entrant.share_bps}\n')
+
+
+def _looks(entrant: Entrant) -> str:
+    """Who bids a fixed share answers nobody."""
+    return LOOKS if entrant.share_bps is None else LOOKS.replace(AHEAD, f"{AHEAD}answer_bps = 0\n")
 
 
 @contextlib.asynccontextmanager

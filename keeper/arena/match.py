@@ -10,7 +10,7 @@ from pathlib import Path
 
 from keeper.arena.barrier import Barrier
 from keeper.arena.builder import Builder
-from keeper.arena.entrants import Entrant, enter, running, watched, write_config
+from keeper.arena.entrants import US, Entrant, enter, running, watched, write_config
 from keeper.arena.front import Front
 from keeper.arena.mempool import Tx
 from keeper.arena.scenarios import Scenario, Slot
@@ -27,11 +27,14 @@ ROUNDS_MS = (4_000, 6_000, 8_000, 10_000)
 """When those who read the mempool look."""
 
 
-async def match(net: Devnet, chosen: Scenario, seed: int, names: Sequence[str], tell: Callable[[str], None]) -> Scores:
-    """Returns the devnet to where it was. Raises Halt when a participant fails."""
+async def match(
+    net: Devnet, chosen: Scenario, seed: int, names: Sequence[str], tell: Callable[[str], None], share_bps: int | None = None
+) -> Scores:
+    """Returns the devnet to where it was. `names`: in the order of their seats; `share_bps`: what our own bids are, instead of what it
+    learns. Raises Halt when a participant fails."""
     snapshot = await net.snapshot()
     try:
-        entrants = [await enter(net, name, seed) for name in names]
+        entrants = [await enter(net, name, seed, seat, share_bps if name == US else None) for seat, name in enumerate(names)]
         with tempfile.TemporaryDirectory(prefix="keeper-arena-") as folder:
             return await _Match(net, entrants).run(chosen.slots(seed, await net.prices()), Path(folder), seed, tell)
     finally:

@@ -37,7 +37,7 @@ def participant(scores: Scores, who: str, latency_ms: int, capturable_wei: int, 
     }
 
 
-def report(scenario: str, seed: int, scores: Scores, us: str, latencies: Mapping[str, int], alone_wei: tuple[int, int]) -> Iterator[Row]:
+def report(scores: Scores, us: str, latencies: Mapping[str, int], alone_wei: tuple[int, int]) -> Iterator[Row]:
     """The rows of a match; the last one has the figures that count. `alone_wei`: what we capture with nobody beside us, and what our
     planner would that looks at heads alone."""
     capturable_wei, unhurried_wei = alone_wei
@@ -46,4 +46,4 @@ def report(scenario: str, seed: int, scores: Scores, us: str, latencies: Mapping
     yield from losses(scores, us)
     figures = summary(scores, us, capturable_wei)
     told = {"net_wei": figures["net_profit"], "paid_wei": figures["bids_wei"], "unhurried_wei": unhurried_wei, "emulated": list(EMULATED)}
-    yield {"row": "result", "who": us, "scenario": scenario, "seed": seed, **figures, **told}
+    yield {"row": "result", "who": us, **figures, **told}

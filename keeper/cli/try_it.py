@@ -59,16 +59,24 @@ def bench(
 
 @app.command(rich_help_panel="Try it")
 def arena(
-    scenario: Annotated[str, typer.Option("--scenario", metavar="NAME", help="big, fifty, cascade, gas, thin, burst or pause.")] = "big",
+    scenario: Annotated[
+        Any, typer.Option(parser=arguments.names, metavar="NAME,...", help="Of big, fifty, cascade, gas, thin, burst, pause; or all.")
+    ] = "big",
     against: Annotated[
         Any, typer.Option(parser=arguments.names, metavar="NAME,...", help="Of poller, tipper, backrunner, escalator, copy, twin.")
     ] = "poller,tipper,backrunner,escalator,copy",
     alone: Annotated[bool, typer.Option("--alone", help="Also each rival without the others: none is a straw man.")] = False,
-    seed: Seed = 1,
+    hindsight: Annotated[
+        bool, typer.Option("--hindsight", help="Also us with each of some constant bids: what would have been best.")
+    ] = False,
+    swap: Annotated[bool, typer.Option("--swap", help="Each match once more, seats exchanged: equal bids are decided by luck.")] = False,
+    seed: Annotated[
+        Any, typer.Option("--seed", parser=arguments.seeds, metavar="S|S-S", help="Same seed, same borrowers and prices.")
+    ] = "1",
     as_json: Json = False,
 ) -> None:
     """Let the keeper race rivals for liquidations, before a block builder of our own on an embedded devnet; and say why it lost."""
-    from keeper.commands.arena import COLUMNS
+    from keeper.commands.arena import COLUMNS, Extras
     from keeper.commands.arena import arena as command
 
-    show_rows(command(scenario, against, alone, seed), as_json, COLUMNS)
+    show_rows(command(scenario, against, seed, Extras(alone, hindsight, swap)), as_json, COLUMNS)

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from keeper.types import Address, Hash
 
 _FEWEST, _MOST = 100, 10_000_000
+_MOST_SEEDS = 1_000
 
 
 def health_factor(text: str) -> int:
@@ -35,6 +36,15 @@ def sizes(text: str) -> tuple[int, ...]:
 
 def names(text: str) -> tuple[str, ...]:
     return tuple(name.strip() for name in text.split(",") if name.strip())
+
+
+def seeds(text: str) -> range:
+    """One, or the first and the last of many."""
+    words = text.split("-")
+    found = [int(word) for word in (words[0], words[-1]) if word.isascii() and word.isdigit()]
+    if len(words) > 2 or len(found) < 2 or not found[0] <= found[1] < found[0] + _MOST_SEEDS:
+        raise typer.BadParameter(f"must be a number, or at most {_MOST_SEEDS} such as 101-105, was {text!r}")
+    return range(found[0], found[1] + 1)
 
 
 def account(text: str) -> Address:
