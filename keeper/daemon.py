@@ -17,12 +17,12 @@ from pathlib import Path
 from prometheus_client import CollectorRegistry, start_http_server
 
 from keeper import acting
+from keeper.ahead.lookahead import Lookahead
 from keeper.app import Chain, halt_file, ledger_path, open_chain, open_state, races_path, unpriced
 from keeper.bidding.caps import Capped
 from keeper.bidding.stake import Stake
 from keeper.book.audit import Auditor
 from keeper.book.indexer import Progress
-from keeper.chain.pending import PendingFeed
 from keeper.chain.pool import Pool
 from keeper.chain.rehearse import rehearse
 from keeper.chain.rpc_errors import RpcError
@@ -43,13 +43,12 @@ from keeper.ledger.ledger import Ledger
 from keeper.ledger.schema import LEDGER_FILE
 from keeper.ledger.settle import Settled, Settler
 from keeper.log import get_logger
-from keeper.lookahead import Lookahead
 from keeper.looking import Looker, lookers
 from keeper.monitor import health
 from keeper.monitor.left_out import LeftOut
 from keeper.monitor.prices import PriceAlerts
 from keeper.monitor.report import Metrics, Reporter
-from keeper.nodes import meet
+from keeper.nodes import meet, pending_of
 from keeper.pipeline import BlockReport, Parts, Pipeline
 from keeper.ports import BidPolicy
 from keeper.recording.record import EXECUTOR, Player, Recorder, TapedModel, TapedPolicy, TapedReader, TapedStore, TapedWarmth, recorded
@@ -78,6 +77,8 @@ class Listeners:
     """A transaction waits in the mempool, and whether it is an oracle's."""
     looked: tuple[Callable[[str, Upcoming | None], None], ...] = ()
     """Everything has been done about what waits in the mempool."""
+    ahead: tuple[Callable[[str, Sequence[Outcome]], None], ...] = ()
+    """How each ended that what waits would make due."""
     progress: Progress = field(default=lambda source, block, target: None)
 
 
@@ -195,7 +196,6 @@ def _lookahead(
     chain: Chain, prover: NodeSimulator, bids: BidPolicy, tied: bool, rivalry: Rivalry | None, sink: _Sink, listeners: Listeners
 ) -> Lookahead:
     settings = chain.settings
-    url = settings.ws_url.reveal() if settings.ws_url else ""
     stake = None if tied else Stake(settings.lookahead.max_at_stake_per_day_wei)
     if stake:
         sink.hearers += (stake.heard,)
@@ -208,7 +208,13 @@ def _lookahead(
         for listener in listeners.heard:
             listener(settings.name, waiting.tx, concerns)
 
-    return Lookahead(chain, PendingFeed(url, chain.rpc).run, partial(rehearse, chain.rpc), prover.behind, bids, stake, rivalry, hear, tell)
+    def count(outcomes: Sequence[Outcome]) -> None:
+        sink.reporter.ahead(outcomes)
+        for listener in listeners.ahead:
+            listener(settings.name, outcomes)
+
+    listen, run_before = pending_of(settings, chain.rpc).run, partial(rehearse, chain.rpc)
+    return Lookahead(chain, listen, run_before, prover.behind, bids, stake, rivalry, hear, tell, count)
 
 
 def _desk(chain: Chain, engine: Fleet, database: Database, hand: Hand, listeners: Listeners, fuse: Fuse) -> Desk:

@@ -39,14 +39,16 @@ async def lookers(
     rewards = Rewards(chain.book, chain.bookkeeper, chain.reader, reckoner, Ledger(database))
     holdings, tell = Holdings(database), partial(metrics.inventory, named.name)
     accountant = Accountant(chain.book, chain.bookkeeper, chain.inventory.houses, holdings, tell)
-    return onlooker, rewards, accountant, _bookmaker(chain, hand, learned, races_path(settings, named))
+    return onlooker, rewards, accountant, _bookmaker(chain, hand, learned, races_path(settings, named), metrics)
 
 
-def _bookmaker(chain: Chain, hand: Hand, learned: Learned, path: Path) -> Bookmaker:
+def _bookmaker(chain: Chain, hand: Hand, learned: Learned, path: Path, metrics: Metrics) -> Bookmaker:
     bidding, ours = chain.settings.bidding, hand.ours
     referee = Referee(chain.book.sources, chain.predictor, bidding.min_profit_wei)
 
     def channel_of(race: Liquidated) -> str:
         return behind(chain.settings) if race.due_index >= 0 else bidding.channel
 
-    return Bookmaker(chain.book, chain.bookkeeper, chain.rpc, referee, learned, channel_of, path, ours)
+    return Bookmaker(
+        chain.book, chain.bookkeeper, chain.rpc, referee, learned, channel_of, path, ours, partial(metrics.liquidation, chain.settings.name)
+    )

@@ -8,6 +8,7 @@ from contextlib import asynccontextmanager
 
 from keeper.chain.heads import AnyHeads, HeadSource, PollHeads
 from keeper.chain.node import Node
+from keeper.chain.pending import AnyPending, PendingFeed
 from keeper.chain.pool import Pool
 from keeper.chain.reader import NodeReader
 from keeper.chain.rpc import Rpc, RpcError
@@ -87,3 +88,8 @@ def heads_of(chain: ChainSettings, reader: NodeReader, oracles: Oracles) -> Head
     if len(sockets) == 1:
         return sockets[0]
     return AnyHeads(sockets) if sockets else PollHeads(reader, min(1.0, chain.block_time_s / 4))
+
+
+def pending_of(chain: ChainSettings, reader: Node) -> AnyPending:
+    """Whoever tells of a transaction that waits first is heard. `reader`: asked for those of which only the hash is told."""
+    return AnyPending([PendingFeed(node.ws_url.reveal(), reader, called(chain, node.name)) for node in chain.all_nodes if node.ws_url])

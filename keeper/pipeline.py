@@ -61,7 +61,7 @@ class Ahead(Protocol):
 
     def bid(self, prediction: Prediction, gas_used: int, landing: Landing, upcoming: Upcoming) -> Bid: ...
 
-    def looked(self, upcoming: Upcoming, planned: int, sent: Sequence[Outcome], seconds: float) -> None:
+    def looked(self, upcoming: Upcoming, planned: int, outcomes: Sequence[Outcome], seconds: float) -> None:
         """All has been done about it."""
         ...
 
@@ -272,20 +272,29 @@ class Pipeline:
             ahead = self._parts.submitter.ahead()
             plans, outcomes = self._plan(look.candidates(upcoming, landing), look.state(upcoming), landing, [plan for plan, _ in ahead])
         with self._in_hand(plans):
-            jobs = await self._behind(look, self._encoded(plans, landing, outcomes), landing, upcoming, [data for _, data in ahead])
+            jobs = await self._behind(
+                look, self._encoded(plans, landing, outcomes), landing, upcoming, [data for _, data in ahead], outcomes
+            )
             sent = await self._parts.submitter.submit(jobs, landing) if jobs and self._parts.books.head.number < landing.number else []
         await self._parts.sink.record(sent)
-        look.looked(upcoming, len(plans), sent, self._parts.now_s() - started)
+        look.looked(upcoming, len(plans), [*outcomes, *sent], self._parts.now_s() - started)
 
-    async def _behind(self, look: Ahead, calls: list[Call], landing: Landing, upcoming: Upcoming, ahead: list[bytes]) -> list[Job]:
+    async def _behind(
+        self, look: Ahead, calls: list[Call], landing: Landing, upcoming: Upcoming, ahead: list[bytes], outcomes: list[Outcome]
+    ) -> list[Job]:
         jobs = list[Job]()
-        with suppress(Transient):
-            simulations = await look.simulate([*ahead, *(data for _, data in calls)], landing, upcoming) if calls else []
-            for (plan, data), simulation in zip(calls, simulations[len(ahead) :], strict=False):
-                with suppress(Skip):
-                    if simulation.ok:
-                        bid = look.bid(plan, simulation.gas_used, landing, upcoming)
-                        jobs.append(Job(plan, data, simulation, bid, upcoming.before))
+        try:
+            simulations = (await look.simulate([*ahead, *(data for _, data in calls)], landing, upcoming))[len(ahead) :] if calls else []
+        except Transient as unproven:
+            outcomes += [_skipped(plan, landing, "not_simulated", str(unproven)) for plan, _ in calls]
+            return jobs
+        for (plan, data), simulation in zip(calls, simulations, strict=True):
+            try:
+                if not simulation.ok:
+                    raise Skip("simulation_failed", simulation.error)
+                jobs.append(Job(plan, data, simulation, look.bid(plan, simulation.gas_used, landing, upcoming), upcoming.before))
+            except Skip as skip:
+                outcomes.append(_skipped(plan, landing, skip.reason, skip.detail))
         return jobs
 
     @contextmanager

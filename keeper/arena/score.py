@@ -125,6 +125,8 @@ def _loss(won: Shot, scores: Scores, us: str) -> dict[str, Any]:
 def _reason(won: Shot, ours: Shot | None, said: Sequence[Told], scores: Scores, us: str) -> str:
     if ours and ours.block == won.block:
         return _behind(won, ours)
+    if held := next((one.reason for one in said if one.verdict == "skipped" and one.reason != "in_flight"), ""):
+        return held
     if any(one.won and one.account == won.account and one.block <= won.block for one in scores.of(us)):
         return "took_the_rest"
     if ours:

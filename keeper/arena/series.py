@@ -9,7 +9,7 @@ from typing import Any
 
 Row = dict[str, Any]
 
-CONSTANTS_BPS = (500, 1_000, 2_000, 3_000, 4_000, 4_500, 5_000, 5_500, 6_000, 7_000, 8_000, 9_000, 9_700)
+CONSTANTS_BPS = (1_000, 2_500, 4_000, 4_500, 5_000, 5_500, 7_000, 9_000)
 """Shares of the profit that are bid throughout, for comparison."""
 
 

@@ -17,7 +17,7 @@ from keeper.config import load
 from keeper.daemon import Listeners, run
 from keeper.log import setup
 from keeper.pipeline import BlockReport
-from keeper.types import Hash, Outcome, Upcoming
+from keeper.types import Hash, Outcome, Upcoming, Verdict
 
 
 class Watched:
@@ -32,11 +32,16 @@ class Watched:
         self._worked = -1
 
     def listeners(self) -> Listeners:
-        return Listeners(block=(self._block,), outcomes=(self._outcomes,), heard=(self._has_heard,), looked=(self._has_looked,))
+        return Listeners(
+            block=(self._block,), outcomes=(self._outcomes,), heard=(self._has_heard,), looked=(self._has_looked,), ahead=(self._unsent,)
+        )
 
     def _outcomes(self, chain: str, ended: Sequence[Outcome]) -> None:
         for one in ended:
             self._news.put_nowait(("arena_tell", [one.block, one.account, str(one.verdict), one.reason, one.tx, hex(max(one.net_wei, 0))]))
+
+    def _unsent(self, chain: str, ended: Sequence[Outcome]) -> None:
+        self._outcomes(chain, [one for one in ended if one.verdict is Verdict.SKIPPED])
 
     def _block(self, chain: str, report: BlockReport) -> None:
         self._news.put_nowait(("arena_worked", [report.head.number, report.seconds, dict(report.stages) if report.planned else {}]))

@@ -1,22 +1,24 @@
 """Transactions that wait in a node's mempool, as they come, over a WebSocket that is used for nothing else.
 
-Where the node sends hashes alone each is asked for. What nobody wants is dropped at once: a mempool is wide.
+Where the node sends hashes alone they are asked for, all that came meanwhile together. What nobody wants is dropped at once: a mempool is
+wide.
 """
 
 from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import AsyncGenerator, Callable
-from contextlib import aclosing
+from collections import deque
+from collections.abc import AsyncGenerator, Callable, Sequence
+from contextlib import aclosing, suppress
 from typing import Any
 
 import aiohttp
 import orjson
 import structlog
 
-from keeper.chain.node import Node
-from keeper.chain.rpc_errors import RpcError
+from keeper.chain.node import Call, Node
+from keeper.chain.rpc_errors import RpcError, is_rate_limit, rpc_error
 from keeper.chain.scrub import Scrubber
 from keeper.chain.wire import from_hex
 from keeper.errors import ConfigError, Transient
@@ -27,18 +29,32 @@ log = structlog.get_logger("keeper.chain")
 CONNECT_TIMEOUT_S = 10.0
 BACKOFF_FIRST_S, BACKOFF_MOST_S = 0.5, 30.0
 HEARTBEAT_S = 30.0
+MOST_ASKED = 1_000
+MOST_KNOWN = 10_000
 FULL, HASHES = ("newPendingTransactions", True), ("newPendingTransactions",)
+
+Take = Callable[[Waiting], None]
 
 
 class PendingFeed:
-    """`rpc`: asked for transactions of which only the hash is told."""
+    """`rpc`: asked for transactions of which only the hash is told; `name`: of the node behind `url`, where that is another."""
 
-    def __init__(self, url: str, rpc: Node) -> None:
-        self._url, self._rpc, self._scrub = url, rpc, Scrubber(url)
+    def __init__(self, url: str, rpc: Node, name: str = "") -> None:
+        self._url, self._rpc, self._scrub, self._name = url, rpc, Scrubber(url), name or rpc.name
         self._wanted: tuple[Any, ...] = FULL
+        self._hashes: deque[str] = deque(maxlen=MOST_ASKED)
+        self._some = asyncio.Event()
 
-    async def run(self, take: Callable[[Waiting], None]) -> None:
+    async def run(self, take: Take) -> None:
         """Until cancelled; a connection that ends is made again. Raises ConfigError for a node that tells of nothing that waits."""
+        asking = asyncio.create_task(self._ask(take))
+        try:
+            await self._listen(take)
+        finally:
+            asking.cancel()
+            await asyncio.gather(asking, return_exceptions=True)
+
+    async def _listen(self, take: Take) -> None:
         delay_s = BACKOFF_FIRST_S
         async with aiohttp.ClientSession() as session:
             while True:
@@ -46,10 +62,11 @@ class PendingFeed:
                     async with aclosing(self._connected(session)) as told:
                         async for raw in told:
                             delay_s = BACKOFF_FIRST_S
-                            if waiting := await self._read(raw):
-                                take(waiting)
+                            self._read(raw, take)
                 except (Transient, aiohttp.ClientError, OSError, TimeoutError) as problem:
-                    log.warning("pending_lost", problem=self._scrub(str(problem) or type(problem).__name__), retry_s=delay_s)
+                    log.warning(
+                        "pending_lost", node=self._name, problem=self._scrub(str(problem) or type(problem).__name__), retry_s=delay_s
+                    )
                 await asyncio.sleep(delay_s * (0.5 + random.random()))
                 delay_s = min(2 * delay_s, BACKOFF_MOST_S)
 
@@ -64,24 +81,71 @@ class PendingFeed:
                 if message.type in {aiohttp.WSMsgType.TEXT, aiohttp.WSMsgType.BINARY}:
                     told, error = _told(message.data)
                     if error:
-                        self._refused(error)
+                        self._refused(rpc_error("eth_subscribe", error, self._scrub))
                         return
                     if told:
                         yield told
 
-    def _refused(self, error: Any) -> None:
-        """Some nodes know hashes only."""
+    def _refused(self, error: RpcError) -> None:
+        """Some nodes know hashes only; one that is asked too often says so, and is asked again later."""
+        if is_rate_limit(error):
+            raise Transient(f"{self._name}: {error.message}")
         if self._wanted is HASHES:
-            raise ConfigError(f"{self._rpc.name}: tells of no transactions that wait: {str(error)[:200]}")
+            raise ConfigError(f"{self._name}: tells of no transactions that wait: {error.message[:200]}")
         self._wanted = HASHES
 
-    async def _read(self, raw: Any) -> Waiting | None:
+    def _read(self, raw: Any, take: Take) -> None:
         if isinstance(raw, str):
-            try:
-                raw = await self._rpc.request("eth_getTransactionByHash", raw)
-            except RpcError:
-                return None
-        return waiting_of(raw) if isinstance(raw, dict) else None
+            self._hashes.append(raw)
+            self._some.set()
+        elif isinstance(raw, dict) and (waiting := waiting_of(raw)):
+            take(waiting)
+
+    async def _ask(self, take: Take) -> None:
+        """For what only hashes were told of: all that came meanwhile at once."""
+        while True:
+            await self._some.wait()
+            self._some.clear()
+            calls: list[Call] = [("eth_getTransactionByHash", [tx]) for tx in self._hashes]
+            self._hashes.clear()
+            with suppress(Transient, RpcError):  # what waits is gone soon: it is not asked for again
+                for raw in await self._rpc.batch(calls):
+                    if isinstance(raw, dict) and (waiting := waiting_of(raw)):
+                        take(waiting)
+
+
+class AnyPending:
+    """What any of these nodes tells of, each once: no two hear the same mempool. One that tells of nothing is done without."""
+
+    def __init__(self, feeds: Sequence[PendingFeed]) -> None:
+        self._feeds = tuple(feeds)
+        self._known: dict[Hash, None] = {}
+
+    async def run(self, take: Take) -> None:
+        """Until cancelled. Raises ConfigError where no node tells of what waits."""
+
+        def once(waiting: Waiting) -> None:
+            if waiting.tx not in self._known:
+                self._known[waiting.tx] = None
+                if len(self._known) > MOST_KNOWN:
+                    del self._known[next(iter(self._known))]
+                take(waiting)
+
+        running = {asyncio.create_task(feed.run(once)) for feed in self._feeds}
+        try:
+            while running:
+                done, running = await asyncio.wait(running, return_when=asyncio.FIRST_COMPLETED)
+                for task in done:
+                    try:
+                        task.result()
+                    except ConfigError as silent:
+                        if not running:
+                            raise
+                        log.warning("pending_silent", problem=str(silent))
+        finally:
+            for task in running:
+                task.cancel()
+            await asyncio.gather(*running, return_exceptions=True)
 
 
 def _told(text: str | bytes) -> tuple[Any, Any]:

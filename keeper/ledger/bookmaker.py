@@ -45,7 +45,7 @@ class Learned:
 
 class Bookmaker:
     """Of one chain. `path`: where what was seen survives a restart; `ours`: senders and contracts of ours; `channel_of`: where a race was
-    decided."""
+    decided; `tell`: of each, whether it was ours, and in the block of the update that allowed it."""
 
     def __init__(
         self,
@@ -57,9 +57,11 @@ class Bookmaker:
         channel_of: Callable[[Liquidated], str],
         path: Path,
         ours: Collection[Address],
+        tell: Callable[[bool, bool], None] = lambda ours, same_block: None,
     ) -> None:
         self._book, self._bookkeeper, self._rpc, self._referee = book, bookkeeper, rpc, referee
         self._learned, self._channel_of, self._path, self._ours = learned, channel_of, path, frozenset(ours)
+        self._tell = tell
         newest = book.head.number if book.head else 0
         self._since = max(learned.block, newest - LOOK_BACK) if learned.block else newest
         self._kept = learned.budget.spent
@@ -87,6 +89,7 @@ class Bookmaker:
         made = self._learned.offers.made(head.number, race.market, race.account, nth) if winner.ours else None
         value_wei, gas = made or (race.value_wei, race.gas)
         self._learned.odds.observe(Race(race.market, self._channel_of(race), value_wei, gas, winner.tip_wei, winner.ours))
+        self._tell(winner.ours, race.due_index >= 0)
         log.info(
             "liquidation_seen",
             block=head.number,

@@ -34,6 +34,10 @@ class Metrics:
         self.plans = Counter(
             "keeper_plans", "Liquidations planned, by whether that was ready before they were due", ["chain", "warm"], registry=registry
         )
+        due = "Ends of what oracle updates that wait in the mempool would make due"
+        self.ahead = Counter("keeper_lookahead", due, ["chain", "verdict", "reason"], registry=registry)
+        seen = "Liquidations on the chain: whether ours, and whether in the block of the oracle update that allowed them"
+        self.seen = Counter("keeper_liquidations_seen", seen, ["chain", "ours", "same_block"], registry=registry)
         doubt = "Doubt about a price: 0 none, 1 alert, 2 hold, 3 halt", ["chain", "market", "token", "check"]
         self.doubt = Gauge("keeper_price_doubt", *doubt, registry=registry)
         self.doubts = Counter("keeper_price_doubts", "Doubts about prices that arose", ["chain", "check"], registry=registry)
@@ -62,6 +66,12 @@ class Metrics:
 
     def outcome(self, chain: str, outcome: Outcome) -> None:
         self.outcomes.labels(chain, outcome.verdict.value, outcome.reason or "none").inc()
+
+    def looked_ahead(self, chain: str, outcome: Outcome) -> None:
+        self.ahead.labels(chain, outcome.verdict.value, outcome.reason or "none").inc()
+
+    def liquidation(self, chain: str, ours: bool, same_block: bool) -> None:
+        self.seen.labels(chain, "yes" if ours else "no", "yes" if same_block else "no").inc()
 
     def inventory(self, chain: str, market: str, standing: Standing, entries: Iterable[Entry]) -> None:
         for what in ("equity", "required", "exposure"):
@@ -122,6 +132,11 @@ class Reporter:
             self._metrics.outcome(self._chain, outcome)
             if outcome.verdict is not Verdict.SKIPPED:
                 self._tell(outcome)
+
+    def ahead(self, outcomes: Iterable[Outcome]) -> None:
+        """Of what updates that wait would make due. What is not sent is looked at again once it has happened."""
+        for outcome in outcomes:
+            self._metrics.looked_ahead(self._chain, outcome)
 
     def _tell(self, outcome: Outcome) -> None:
         tell = self._log.info if outcome.verdict in {Verdict.WON, Verdict.PENDING, Verdict.DRY} else self._log.warning

@@ -30,6 +30,7 @@ def shot(who: str, won: bool, block: int = 5, paid: int = 100, arrived_ms: int =
         (None, (), "oracle_backrun"),
         (None, (Told(5, ACCOUNT, "skipped", "unprofitable"),), "unprofitable"),
         (None, (Told(5, ACCOUNT, "pending", ""),), "not_included"),
+        (shot("us", True, block=4), (Told(5, ACCOUNT, "skipped", "price_held"),), "price_held"),
         (None, (Told(5, OTHER, "skipped", "unprofitable"), Told(4, ACCOUNT, "skipped", "late")), "oracle_backrun"),
     ],
 )

@@ -11,7 +11,7 @@ import pytest
 from aiohttp import WSMsgType, web
 
 from keeper.chain.fees import landing
-from keeper.chain.pending import PendingFeed, waiting_of
+from keeper.chain.pending import AnyPending, PendingFeed, waiting_of
 from keeper.chain.reader import NodeReader
 from keeper.chain.rehearse import rehearse
 from keeper.chain.rpc import Rpc
@@ -35,7 +35,7 @@ RAW: dict[str, Any] = {
 
 
 @asynccontextmanager
-async def told(feed: PendingFeed) -> AsyncIterator[asyncio.Queue[Waiting]]:
+async def told(feed: PendingFeed | AnyPending) -> AsyncIterator[asyncio.Queue[Waiting]]:
     found: asyncio.Queue[Waiting] = asyncio.Queue()
     task = asyncio.create_task(feed.run(found.put_nowait))
     try:
@@ -76,8 +76,9 @@ async def test_a_transaction_that_waits_is_told_of_in_full(net: Devnet) -> None:
 
 
 @asynccontextmanager
-async def stingy(net: Devnet, knows: int) -> AsyncIterator[tuple[str, list[Any]]]:
-    """A node that refuses subscriptions with more than so many words, and ends each connection after what it told; `asked` for."""
+async def stingy(net: Devnet, knows: int, busy: int = 0) -> AsyncIterator[tuple[str, list[Any]]]:
+    """A node that refuses subscriptions with more than so many words, and so many at first as one too many; it ends each connection after
+    what it told. `asked` for."""
     asked: list[Any] = []
 
     async def serve(request: web.Request) -> web.WebSocketResponse:
@@ -88,6 +89,9 @@ async def stingy(net: Devnet, knows: int) -> AsyncIterator[tuple[str, list[Any]]
                 break
             params = message.json()["params"]
             asked.append(params)
+            if len(asked) <= busy:
+                await socket.send_json({"jsonrpc": "2.0", "id": 1, "error": {"code": 429, "message": "too many requests"}})
+                break
             if len(params) > knows:
                 await socket.send_json({"jsonrpc": "2.0", "id": 1, "error": {"code": -32602, "message": "unsupported"}})
                 continue
@@ -122,6 +126,31 @@ async def test_a_node_that_tells_of_nothing_is_a_mistake_in_the_config(net: Devn
     async with node(net) as rpc, stingy(net, knows=0) as (url, _):
         with pytest.raises(ConfigError, match="tells of no transactions that wait"):
             await PendingFeed(url, rpc).run(lambda waiting: None)
+
+
+async def test_a_node_that_is_asked_too_often_is_asked_again_for_whole_transactions(net: Devnet) -> None:
+    async with node(net) as rpc, stingy(net, knows=2, busy=2) as (url, asked), told(PendingFeed(url, rpc)) as found:
+        assert (await found.get()).sender == TRADER
+    assert asked[:3] == [["newPendingTransactions", True]] * 3
+
+
+async def test_of_several_nodes_each_transaction_is_told_once_and_one_that_tells_of_nothing_is_done_without(net: Devnet) -> None:
+    async with node(net) as rpc, stingy(net, knows=0) as (silent, _):
+        feeds = [PendingFeed(silent, rpc, "mute"), PendingFeed(net.ws, rpc, "a"), PendingFeed(net.ws, rpc, "b")]
+        async with told(AnyPending(feeds)) as found:
+            txs, first = await sent_until_told(net, found)
+            txs.append(await net.send(TRADER, SINK, b"last", gas=30_000))
+            heard = [first.tx]
+            while heard[-1] != txs[-1]:
+                heard.append((await found.get()).tx)
+    assert len(heard) == len(set(heard))
+    assert heard == txs[txs.index(first.tx) :]
+
+
+async def test_where_no_node_tells_of_anything_that_is_a_mistake_in_the_config(net: Devnet) -> None:
+    async with node(net) as rpc, stingy(net, knows=0) as (one, _), stingy(net, knows=0) as (other, _):
+        with pytest.raises(ConfigError, match="tells of no transactions that wait"):
+            await AnyPending([PendingFeed(one, rpc), PendingFeed(other, rpc)]).run(lambda waiting: None)
 
 
 def test_it_is_read_as_it_is() -> None:

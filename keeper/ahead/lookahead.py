@@ -7,9 +7,10 @@ rehearsed by the node; its logs, taken as if they had happened, say the rest. So
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Coroutine, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from typing import Any, Protocol
 
+from keeper.ahead.backlog import Backlog
 from keeper.app import ANSWER_UPDATED, ChainState
 from keeper.bidding.stake import Stake
 from keeper.book.book import apply_logs
@@ -18,35 +19,13 @@ from keeper.errors import Skip, Transient
 from keeper.log import get_logger
 from keeper.ports import BidPolicy, View
 from keeper.risk.watch import Candidate
-from keeper.types import Address, Bid, Head, Landing, Log, Outcome, Prediction, Simulation, Upcoming, Verdict, Waiting
-
-KEEP_BLOCKS = 25
-"""After so many an update that has not landed is forgotten."""
-
-MOST = 64
-"""Updates that are thought of at once; the newest."""
+from keeper.types import Bid, Head, Landing, Log, Outcome, Prediction, Simulation, Upcoming, Verdict, Waiting
 
 Act = Callable[[Upcoming], Awaitable[None]]
 Prove = Callable[[Sequence[Waiting], Sequence[bytes], Landing], Awaitable[list[Simulation]]]
 Rehearse = Callable[[Sequence[Waiting], Landing], Awaitable[list[tuple[Log, ...] | None]]]
 
 _log = get_logger("lookahead")
-
-
-def block_order(waiting: Iterable[Waiting], base_fee_wei: int) -> list[Waiting]:
-    """As a builder takes them: the highest tip first, but each behind its sender's own before it; without what cannot be in the block."""
-    queues: dict[Address, list[Waiting]] = {}
-    for item in sorted(waiting, key=lambda item: item.nonce, reverse=True):
-        queues.setdefault(item.sender, []).append(item)
-    found: list[Waiting] = []
-    while queues:
-        sender = max(queues, key=lambda sender: queues[sender][-1].tip_wei(base_fee_wei))
-        item = queues[sender].pop()
-        if item.tip_wei(base_fee_wei) >= 0:
-            found.append(item)
-        if item.tip_wei(base_fee_wei) < 0 or not queues[sender]:
-            del queues[sender]
-    return found
 
 
 class Answer(Protocol):
@@ -60,7 +39,8 @@ class Answer(Protocol):
 class Lookahead:
     """The pipeline's `Ahead`, of one chain. `listen`: brings what waits, for ever; `prove`: calls of ours behind it; `policy`: what they
     are worth; `stake`: what may come to nothing, None: nothing can, for ours is tied to what waits; `answer`: to rivals; `hear`: learns of
-    each that waits, and whether it is of interest; `tell`: when there is nothing left to look at, and what was seen last."""
+    each that waits, and whether it is of interest; `tell`: when there is nothing left to look at, and what was seen last; `count`: how each
+    that would be due ended."""
 
     def __init__(
         self,
@@ -73,18 +53,18 @@ class Lookahead:
         answer: Answer | None = None,
         hear: Callable[[Waiting, bool], None] = lambda waiting, concerns: None,
         tell: Callable[[Upcoming | None], None] = lambda upcoming: None,
+        count: Callable[[Sequence[Outcome]], None] = lambda outcomes: None,
     ) -> None:
         self._chain, self._listen, self._rehearse, self._prove = chain, listen, rehearse, prove
         self._policy, self._stake, self._answer, self._hear, self._tell = policy, stake, answer, hear, tell
-        self._known: dict[tuple[Address, int], tuple[Waiting, int]] = {}
+        self._count = count
+        self._backlog = Backlog()
         self._oracles: tuple[Head | None, frozenset[bytes]] = None, frozenset()
         self._news = asyncio.Event()
 
     def heard(self, waiting: Waiting) -> None:
         """A transaction that waits; one with its nonce is replaced by it."""
-        concerns = self._concerns(waiting)
-        if concerns:
-            self._known[waiting.sender, waiting.nonce] = waiting, self._chain.head.number
+        concerns = self._backlog.hear(waiting, self._chain.head.number, self._concerns(waiting))
         rivals = self._answer is not None and self._answer.heard(waiting, self._chain.head.number)
         if concerns or rivals:
             self._news.set()
@@ -118,8 +98,8 @@ class Lookahead:
         """What waits, on the newest head; None: nothing, or the node cannot say."""
         head = self._chain.head
         landing = self._chain.landing(head)
-        self._known = {key: item for key, item in self._known.items() if head.number - item[1] < KEEP_BLOCKS}
-        ordered = block_order((item for item, _ in list(self._known.values())[-MOST:]), landing.base_fee_wei)
+        self._backlog.forget(head.number)
+        ordered = self._backlog.ordered(landing.base_fee_wei)
         if not ordered:
             return None
         try:
@@ -127,7 +107,7 @@ class Lookahead:
         except Transient as away:
             _log.debug("lookahead_postponed", reason=str(away))
             return None
-        done = [(item, logs) for item, logs in zip(ordered, ran, strict=True) if logs and self._answers(logs)]
+        done = self._answering([(item, logs) for item, logs in zip(ordered, ran, strict=True) if logs is not None])
         state = Overlay(self._chain.view)
         for _, logs in done:
             apply_logs(self._chain.book.sources, logs, state)
@@ -135,6 +115,12 @@ class Lookahead:
         if not writes or head != self._chain.head:
             return None
         return Upcoming(head.hash, tuple(item for item, _ in done), writes, min(item.tip_wei(landing.base_fee_wei) for item, _ in done))
+
+    def _answering(self, ran: Sequence[tuple[Waiting, tuple[Log, ...]]]) -> list[tuple[Waiting, tuple[Log, ...]]]:
+        """Those by which an oracle speaks, and what waits before them of their senders."""
+        last = {item.sender: item.nonce for item, logs in ran if self._answers(logs)}
+        self._backlog.reported(last)
+        return [(item, logs) for item, logs in ran if item.nonce <= last.get(item.sender, -1)]
 
     # --- what comes of it
 
@@ -159,9 +145,11 @@ class Lookahead:
         self._stake.put(prediction.plan, landing, landing.base_fee_wei + tip_wei)
         return Bid(made.max_fee_wei, tip_wei, made.gas_limit)
 
-    def looked(self, upcoming: Upcoming, planned: int, sent: Sequence[Outcome], seconds: float) -> None:
+    def looked(self, upcoming: Upcoming, planned: int, outcomes: Sequence[Outcome], seconds: float) -> None:
+        """`outcomes`: of what was sent, and of what was not, why."""
+        self._count(outcomes)
         if planned:
-            on_way = sum(outcome.verdict is Verdict.PENDING for outcome in sent)
+            on_way = sum(outcome.verdict is Verdict.PENDING for outcome in outcomes)
             updates, ms = len(upcoming.before), round(seconds * 1000, 1)
             _log.info("looked_ahead", updates=updates, tip_wei=upcoming.tip_wei, planned=planned, sent=on_way, ms=ms)
 

@@ -1,0 +1,1 @@
+"""Looking ahead: oracle updates that wait in the mempool, and what they will make due."""
