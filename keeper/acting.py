@@ -97,7 +97,7 @@ def fleet(chain: Chain, database: Database, hand: Hand, carrier: Carriers, prove
 async def _stale(chain: Chain, prover: NodeSimulator, ahead: Sequence[Submission], head: Head) -> set[int]:
     """Which of our transactions on their way would fail in the node's next block, each behind the ones before it; none if it does not say.
     At a start `head` is where the book was left: long ago, or on a branch that is no more."""
-    runs = [submission for submission in ahead if not submission.is_cancel]
+    runs = [submission for submission in ahead if not submission.is_transfer]
     try:
         newest = max(head, await chain.reader.head(), key=lambda known: known.number)
         verdicts = await prover.simulate([decode(submission.raw).data for submission in runs], chain.landing(newest))

@@ -37,6 +37,7 @@ from keeper.execution.fleet import Fleet
 from keeper.execution.fuse import Fuse
 from keeper.execution.hand import Hand, open_accounts, open_hand, require_funds
 from keeper.execution.rivalry import Rivalry
+from keeper.execution.treasurer import Treasurer
 from keeper.foresight import Foresight
 from keeper.ledger.bookmaker import Learned
 from keeper.ledger.ledger import Ledger
@@ -56,8 +57,8 @@ from keeper.recording.replay import Replayed, run_again
 from keeper.recording.tape import read_tape
 from keeper.risk.sanity import halting
 from keeper.storage.database import Database
-from keeper.terms import answers, behind, bid_policy, breakers, caps, purse, trust
-from keeper.types import Hash, Head, Outcome, Upcoming, Waiting
+from keeper.terms import answers, behind, bid_policy, breakers, caps, gas_money, purse, trust
+from keeper.types import Hash, Head, Landing, Outcome, Upcoming, Waiting
 
 RESTART_FIRST_S, RESTART_MOST_S = 0.5, 10.0
 
@@ -156,8 +157,7 @@ async def open_pipeline(
         stack.push_async_callback(database.close)
         hand = await open_accounts(named, chain.reader, await open_hand(named, chain.rpc, chain.reader, live), live)
         if live:
-            for signer in hand.signers:
-                await require_funds(named, chain.rpc, signer.address)
+            await require_funds(named, chain.rpc, [signer.address for signer in hand.signers])
         if recorder:
             recorder.tape.write(EXECUTOR, hand.executor)
         prover = acting.simulator(chain, hand)
@@ -173,6 +173,8 @@ async def open_pipeline(
         alerts = PriceAlerts(named.name, _log, metrics)
         judge = await stack.enter_async_context(counsel(named.auctions, settings.path.parent, chain.rivals))
         looking = await lookers(settings, chain, hand, database, learned, metrics)
+        if live:
+            looking += (_treasurer(chain, engine, hand, fuse, metrics),)
         foresee = partial(_foresee, chain, looking, foresight, listeners)
         inner = bid_policy(named.bidding, learned.odds)
         bidder = await stack.enter_async_context(advised(named.bidding, settings.path.parent, inner))
@@ -190,6 +192,17 @@ async def open_pipeline(
         if (await chain.reader.head()).hash == chain.head.hash:
             pipeline.wake()
         yield pipeline
+
+
+def _treasurer(chain: Chain, engine: Fleet, hand: Hand, fuse: Fuse, metrics: Metrics) -> Treasurer:
+    named = chain.settings
+    tell = partial(metrics.signer, named.name)
+    landing = partial(_landing, chain)
+    return Treasurer(engine, chain.rpc, hand.beneficiary, gas_money(named), caps(named.bidding), landing, fuse.why, tell)
+
+
+def _landing(chain: Chain) -> Landing:
+    return chain.landing(chain.head)
 
 
 def _lookahead(

@@ -15,8 +15,9 @@ from keeper.config.guard import GuardSettings
 from keeper.config.inventory import InventorySettings
 from keeper.config.settings import BiddingSettings, BreakerSettings, ChainSettings
 from keeper.errors import ConfigError
-from keeper.execution import rivalry
+from keeper.execution import rivalry, treasurer
 from keeper.execution.breakers import Breakers
+from keeper.execution.gas_money import GasMoney
 from keeper.execution.trust import Trust, strictest
 from keeper.inventory.inventory import House, HouseMarket
 from keeper.inventory.limits import Limits
@@ -59,6 +60,13 @@ def behind(chain: ChainSettings) -> Channel:
 def answers(chain: ChainSettings) -> rivalry.Terms:
     bidding = chain.bidding
     return rivalry.Terms(chain.lookahead.answer_bps, bidding.min_priority_fee_wei, bidding.max_priority_fee_wei)
+
+
+def gas_money(chain: ChainSettings) -> treasurer.Terms | None:
+    wanted = chain.gas_money
+    if wanted is None:
+        return None
+    return treasurer.Terms(GasMoney(wanted.least_wei, wanted.float_wei, wanted.sweep_above_wei), wanted.max_base_fee_wei)
 
 
 def breakers(settings: BreakerSettings) -> Breakers:

@@ -19,6 +19,7 @@ from keeper.commands.endpoints import endpoints
 from keeper.commands.prices import guard_check
 from keeper.commands.progress import backfill_progress
 from keeper.config import Settings
+from keeper.config.endpoints import SignerSettings
 from keeper.config.settings import ChainSettings
 from keeper.errors import ConfigError, KeeperError
 from keeper.execution.hand import open_hand
@@ -146,17 +147,25 @@ def _simulation(found: Capabilities) -> str:
 async def _key(settings: Settings, chain: ChainSettings, rpc: Node) -> list[Row]:
     if chain.signer is None:
         return [_row("key", settings.mode == "dry-run", "none: dry-run needs none", "add [chains.signer]")]
+    rows = await _signer(settings, chain, chain.signer, rpc, "")
+    for number, signer in enumerate(chain.more_signers, 2):
+        rows += await _signer(settings, chain, signer, rpc, f" {number}")
+    return rows
+
+
+async def _signer(settings: Settings, chain: ChainSettings, signer: SignerSettings, rpc: Node, which: str) -> list[Row]:
     try:
-        key = await load_key(chain.signer, os.environ)
+        key = await load_key(signer, os.environ)
     except KeeperError as error:
-        return [_row("key", False, str(error), "correct [chains.signer]")]
-    return [_row("key", True, key.address, ""), await _balance(settings, key.address, rpc)]
+        return [_row(f"key{which}", False, str(error), "correct [[chains.more_signers]]" if which else "correct [chains.signer]")]
+    return [_row(f"key{which}", True, key.address, ""), await _balance(settings, chain, key.address, rpc, which)]
 
 
-async def _balance(settings: Settings, address: Address, rpc: Node) -> Row:
+async def _balance(settings: Settings, chain: ChainSettings, address: Address, rpc: Node, which: str) -> Row:
     balance_wei = int(await rpc.request("eth_getBalance", address, "latest"), 16)
-    enough = settings.mode == "dry-run" or balance_wei >= LOW_BALANCE_WEI
-    return _row("balance", enough, f"{balance_wei / 1e18:.4f} eth", f"send eth for gas to {address}")
+    least_wei = chain.gas_money.least_wei if chain.gas_money else LOW_BALANCE_WEI
+    enough = settings.mode == "dry-run" or balance_wei >= least_wei
+    return _row(f"balance{which}", enough, f"{balance_wei / 1e18:.4f} eth", f"send eth for gas to {address}")
 
 
 # --- what is watched ----------------------------------------------------------------------------------------------

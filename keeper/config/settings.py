@@ -140,6 +140,25 @@ class BreakerSettings(Table):
     """For all transactions, tips included."""
 
 
+class GasMoneySettings(Table):
+    """The ether that signers keep for gas."""
+
+    least_wei: Wei = 5 * 10**16
+    """A signer with less is filled up by another."""
+    float_wei: Wei = 2 * 10**17
+    """So far; no signer gives away what it needs for that itself."""
+    sweep_above_wei: Wei | None = None
+    """A signer with so much more than its float sends all that is beyond it to the beneficiary. None: never."""
+    max_base_fee_wei: Wei = 50 * 10**9
+    """Per gas; while it is higher nothing is moved."""
+
+    @model_validator(mode="after")
+    def _ordered(self) -> Self:
+        if self.least_wei >= self.float_wei:
+            raise refuse(f"must be less than float_wei ({self.float_wei}), was {self.least_wei}", "least_wei")
+        return self
+
+
 class LookaheadSettings(Table):
     """Oracle updates that wait in the mempool: what they make due is sent to land right behind them."""
 
@@ -195,6 +214,8 @@ class ChainSettings(Table):
     signer: SignerSettings | None = None
     more_signers: tuple[SignerSettings, ...] = ()
     """Further operators: what goes out by different ones does not wait for each other."""
+    gas_money: GasMoneySettings | None = None
+    """None: whoever runs the keeper fills the signers up."""
     bidding: BiddingSettings = BiddingSettings()
     limits: LimitSettings = LimitSettings()
     channels: tuple[ChannelSettings, ...] = ()

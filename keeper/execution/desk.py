@@ -24,6 +24,9 @@ from keeper.ledger.settle import Landed, Settled, Settler, entries_of, row_of
 from keeper.planning.codec import dump_plan, load_plan
 from keeper.types import ZERO_ADDRESS, Address, ChainUpdate, Hash, Head, Job, Landing, Outcome, Plan, SendResult, Verdict
 
+TRANSFERRED = "transferred"
+"""Ether between our signers, or to the beneficiary."""
+
 DRY = "dry_run"
 """What the relay that sends nothing answers."""
 
@@ -59,7 +62,7 @@ class Desk:
         return self._engine.in_flight(market, account)
 
     def ahead(self) -> list[tuple[Plan, bytes]]:
-        return [(plan_of(s), decode(s.raw).data) for s in self._engine.ahead() if not s.is_cancel]
+        return [(plan_of(s), decode(s.raw).data) for s in self._engine.ahead() if not s.is_transfer]
 
     # --- out
 
@@ -117,10 +120,10 @@ class Desk:
         if not news:
             return []
         taken_back = [item.submission for item in news if item.state is State.REORGED_OUT]
-        settled, later = await self._settled([item for item in news if item.receipt and not item.submission.is_cancel])
-        fillers = [item for item in news if item.receipt and item.submission.is_cancel]
+        settled, later = await self._settled([item for item in news if item.receipt and not item.submission.is_transfer])
+        transfers = [item for item in news if item.receipt and item.submission.is_transfer]
         await self._ledger.reverse([submission.tx for submission in taken_back], head)
-        rows = [*(row_of(result) for result, _ in settled), *(_filler_row(item, head) for item in fillers)]
+        rows = [*(row_of(result) for result, _ in settled), *(_transfer_row(item, head) for item in transfers)]
         await self._ledger.append(rows, [entry for result, _ in settled for entry in entries_of(result)])
         if rows or taken_back:
             await self._fuse.judge(head)
@@ -129,8 +132,8 @@ class Desk:
         ended = [item.submission for item in news if item.state in {State.DROPPED, State.REPLACED, State.CANCELLED}]
         return (
             [_settled_outcome(result, submission) for result, submission in settled]
-            + [_ended_outcome(submission, Verdict.DROPPED, _end(submission)) for submission in ended if not submission.is_cancel]
-            + [_ended_outcome(submission, Verdict.PENDING, "reorged_out") for submission in taken_back if not submission.is_cancel]
+            + [_ended_outcome(submission, Verdict.DROPPED, _end(submission)) for submission in ended if not submission.is_transfer]
+            + [_ended_outcome(submission, Verdict.PENDING, "reorged_out") for submission in taken_back if not submission.is_transfer]
         )
 
     async def _settled(self, landed: Sequence[Resolved]) -> tuple[list[tuple[Settled, Submission]], set[int]]:
@@ -182,20 +185,20 @@ def _landed(submission: Submission, receipt: Receipt) -> Landed:
     )
 
 
-def _filler_row(item: Resolved, head: Head) -> LedgerRow:
-    """A transfer of nothing, to use up a nonce: it earns nothing and costs its gas."""
+def _transfer_row(item: Resolved, head: Head) -> LedgerRow:
+    """Of ether, or of nothing, to use up a nonce: it earns nothing and costs its gas."""
     submission, receipt = item.submission, item.receipt
     if receipt is None:
-        raise ValueError("a filler is accounted for when it has landed")
+        raise ValueError("a transfer is accounted for when it has landed")
     paid = receipt.gas_used * receipt.effective_gas_price_wei
     return LedgerRow(
         tx=submission.tx,
         block=receipt.block_number,
         block_hash=receipt.block_hash,
-        market=submission.market,
+        market=submission.market if submission.is_cancel else "",
         account=submission.account,
-        result=str(State.CANCELLED),
-        reason="nonce_filled",
+        result=str(State.CANCELLED) if submission.is_cancel else TRANSFERRED if receipt.ok else str(State.REVERTED),
+        reason="nonce_filled" if submission.is_cancel else submission.market,
         profit_token=ZERO_ADDRESS,
         predicted_profit=0,
         realised_profit=0,
@@ -236,7 +239,7 @@ def _ended_outcome(submission: Submission, verdict: Verdict, reason: str) -> Out
         str(reason),
         tx=submission.tx,
         detail="" if submission.detail == DRY else submission.detail,
-        net_wei=0 if submission.is_cancel else int(_note(submission).get("net", 0)),
+        net_wei=0 if submission.is_transfer else int(_note(submission).get("net", 0)),
     )
 
 

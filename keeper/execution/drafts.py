@@ -13,7 +13,7 @@ from keeper.types import ZERO_ADDRESS, Bid
 def draft(signer: Signer, chain_id: int, intent: Intent, nonce: int, last_block: int = 0) -> Submission:
     bid = intent.bid
     fees = (bid.priority_fee_wei, bid.max_fee_wei, bid.gas_limit)
-    raw, tx = signer.sign(Tx1559(chain_id, nonce, *fees, intent.to, 0, intent.data))
+    raw, tx = signer.sign(Tx1559(chain_id, nonce, *fees, intent.to, intent.value_wei, intent.data))
     return Submission(
         id=0,
         chain_id=chain_id,
@@ -40,8 +40,8 @@ def draft(signer: Signer, chain_id: int, intent: Intent, nonce: int, last_block:
 
 def pay_more(signer: Signer, top: Submission, bid: Bid, block: int) -> Submission:
     """The same call at the same nonce with other fees."""
-    data = decode(top.raw).data
-    intent = Intent(top.to, data, bid, top.market, top.account, top.plan_json, block, top.fee_cap_wei)
+    same = decode(top.raw)
+    intent = Intent(top.to, same.data, bid, top.market, top.account, top.plan_json, block, top.fee_cap_wei, value_wei=same.value_wei)
     return replace(draft(signer, top.chain_id, intent, top.nonce, top.last_block), replaces=top.id)
 
 

@@ -324,7 +324,7 @@ class TxEngine:
 
     async def _question(self, head: Head, at_start: bool) -> None:
         """A transaction that is about to be sent again must still be good: the state has moved on."""
-        due_now = {top.id for top in self._waiting(at_start) if not top.is_cancel} - self._refused
+        due_now = {top.id for top in self._waiting(at_start) if not top.is_transfer} - self._refused
         if due_now:
             stale = due_now.intersection(await self._doubt(self.ahead(), head))
             for id_ in stale:

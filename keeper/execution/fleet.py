@@ -26,6 +26,18 @@ class Fleet:
         """In the order in which they were made."""
         return sorted((s for engine in self._engines for s in engine.ahead()), key=lambda s: s.id)
 
+    @property
+    def signers(self) -> tuple[Address, ...]:
+        return tuple(engine.signer for engine in self._engines)
+
+    def idle(self) -> set[Address]:
+        """Signers with nothing on its way."""
+        return {engine.signer for engine in self._engines if not engine.pending()}
+
+    async def transfer(self, giver: Address, intent: Intent) -> None:
+        """By this signer."""
+        await next(engine for engine in self._engines if engine.signer == giver).submit([intent])
+
     def pending(self) -> int:
         return sum(engine.pending() for engine in self._engines)
 

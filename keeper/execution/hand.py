@@ -106,7 +106,8 @@ async def open_accounts(settings: ChainSettings, reader: Reader, hand: Hand, liv
     return hand if live else replace(hand, overrides=pretended)
 
 
-async def require_funds(settings: ChainSettings, rpc: Node, address: Address) -> None:
-    """Raises Halt: without ether nothing can be sent."""
-    if not int(await rpc.request("eth_getBalance", address, "latest"), 16):
-        raise Halt(f"chains.{settings.name}.signer: {address} has no eth to pay for gas: send it some")
+async def require_funds(settings: ChainSettings, rpc: Node, signers: Sequence[Address]) -> None:
+    """Raises Halt: without ether nothing can be sent. Where signers give each other gas money it is enough that one has some."""
+    empty = [signer for signer in signers if not int(await rpc.request("eth_getBalance", signer, "latest"), 16)]
+    if empty and (settings.gas_money is None or len(empty) == len(signers)):
+        raise Halt(f"chains.{settings.name}.signer: {empty[0]} has no eth to pay for gas: send it some")

@@ -52,7 +52,7 @@ class Outbox:
 
     def in_flight(self, market: str, account: Address) -> bool:
         """Whether a transaction for this account may still land."""
-        return any(s.market == market and s.account == account for s in self.unresolved() if not s.is_cancel)
+        return any(s.market == market and s.account == account for s in self.unresolved() if not s.is_transfer)
 
     async def load(self, since_block: int, from_nonce: int) -> None:
         """Read what may still change: all unresolved or unacknowledged ones, and those decided since a block or from a nonce on."""

@@ -54,7 +54,7 @@ class Rivalry:
     async def answer(self, landing: Landing) -> int:
         """Outbid whoever offers as much as we do; returns how many of ours offer more now."""
         self._heard = {key: item for key, item in self._heard.items() if item[1] > landing.number - KEEP_BLOCKS}
-        tips = {top.id: tip for top in self._fleet.ahead() if not top.is_cancel and (tip := self._tip(top, landing))}
+        tips = {top.id: tip for top in self._fleet.ahead() if not top.is_transfer and (tip := self._tip(top, landing))}
         raised = await self._fleet.outbid(tips) if tips else []
         for submission in raised:
             _log.info("outbid", market=submission.market, account=submission.account, tx=submission.tx, tip_wei=submission.priority_fee_wei)

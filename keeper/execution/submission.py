@@ -13,8 +13,8 @@ NOWHERE = Hash("")
 
 @dataclass(frozen=True, slots=True)
 class Intent:
-    """Something worth one transaction. `plan_json` is opaque. `fee_cap_wei`: most it may pay per gas when its fees are raised;
-    None: the engine's own cap alone."""
+    """Something worth one transaction. `plan_json` is opaque; "" of a transfer. `fee_cap_wei`: most it may pay per gas when its fees are
+    raised; None: the engine's own cap alone."""
 
     to: Address
     data: bytes
@@ -25,6 +25,7 @@ class Intent:
     block: int
     fee_cap_wei: int | None = None
     behind: tuple[Waiting, ...] = ()
+    value_wei: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,6 +90,11 @@ class Submission:
     def is_cancel(self) -> bool:
         """A transfer of nothing to ourselves that only uses up a nonce."""
         return self.to == self.signer
+
+    @property
+    def is_transfer(self) -> bool:
+        """Of ether, or of nothing: it carries out no plan."""
+        return not self.plan_json
 
     @property
     def bid(self) -> Bid:

@@ -48,6 +48,8 @@ class Metrics:
         self.moved = Gauge("keeper_inventory_change", *moved, registry=registry)
         self.node_up = Gauge("keeper_node_up", "Whether the node is asked; 0: shunned", ["chain", "node"], registry=registry)
         self.behind = Gauge("keeper_node_behind_blocks", "Behind the newest block any node has", ["chain", "node"], registry=registry)
+        money = "Ether of a signer, for gas, when it was last looked at"
+        self.balance = Gauge("keeper_signer_balance_ether", money, ["chain", "signer"], registry=registry)
         self.tasks = Gauge("keeper_tasks", "Tasks of the event loop", registry=registry)
         self.work = Histogram("keeper_block_seconds", "Head to last transaction sent", ["chain"], registry=registry)
 
@@ -78,6 +80,9 @@ class Metrics:
             self.held.labels(chain, market, what).set(getattr(standing, what) / 10**18)
         for entry in entries:
             self.moved.labels(chain, market, entry.kind).inc(entry.amount / 10**18)
+
+    def signer(self, chain: str, address: str, balance_wei: int) -> None:
+        self.balance.labels(chain, address).set(balance_wei / 10**18)
 
     def node(self, chain: str, name: str, up: bool, behind: int) -> None:
         self.node_up.labels(chain, name).set(up)

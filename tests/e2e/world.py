@@ -36,6 +36,7 @@ class World:
     net: Devnet
     executor: Address
     settings: Settings
+    signers: tuple[Address, ...] = (OPERATOR,)
 
     @property
     def ledger_file(self) -> Path:
@@ -174,10 +175,10 @@ async def waiting(net: Devnet, sender: Address = OPERATOR) -> int:
 
 
 async def ours(world: World, since: int = 0) -> list[dict[str, Any]]:
-    """Receipts of all transactions of the operator, in the order of the chain, each with its `nonce` and `input`."""
+    """Receipts of all transactions of the signers, in the order of the chain, each with its `nonce` and `input`."""
     last = int(await world.net.request("eth_blockNumber"), 16)
     blocks = await world.net.batch([("eth_getBlockByNumber", [hex(number), True]) for number in range(since, last + 1)])
-    sent = [tx for block in blocks for tx in block["transactions"] if tx["from"].lower() == OPERATOR]
+    sent = [tx for block in blocks for tx in block["transactions"] if tx["from"].lower() in world.signers]
     receipts = await world.net.batch([("eth_getTransactionReceipt", [tx["hash"]]) for tx in sent])
     return [receipt | {"nonce": int(tx["nonce"], 16), "input": tx["input"]} for tx, receipt in zip(sent, receipts, strict=True)]
 
@@ -208,7 +209,7 @@ async def balances(net: Devnet, account: Address) -> dict[Address, int]:
 
 def _result(world: World, receipt: dict[str, Any]) -> str:
     if receipt["to"].lower() != world.executor:
-        return "cancelled"
+        return "cancelled" if receipt["to"] == receipt["from"] else "transferred"
     return "won" if succeeded(receipt) else "failed"
 
 
@@ -216,9 +217,9 @@ async def assert_ledger_is_the_chain(world: World) -> list[dict[str, Any]]:
     """Every transaction of ours on chain has one row with the same result, profit and cost, and there is no other row but of what
     others paid us. Returns the rows."""
     written = [row for row in await rows(world) if row["result"] != PAID]
-    landed = [receipt for receipt in await ours(world) if (receipt["to"] or "").lower() in {world.executor, OPERATOR}]
+    landed = [receipt for receipt in await ours(world) if receipt["to"] in {world.executor, BENEFICIARY, *world.signers}]
     by_chain = [(tx_of(r), _result(world, r), int(r["blockNumber"], 16), earned(world, r), paid_wei(r)) for r in landed]
-    results = {"won": "won", "lost": "failed", "reverted": "failed", "cancelled": "cancelled"}
+    results = {"won": "won", "lost": "failed", "reverted": "failed", "cancelled": "cancelled", "transferred": "transferred"}
     by_ledger = [(r["tx"], results[r["result"]], r["block"], r["realised_profit"], r["gas_paid_wei"]) for r in written]
     assert sorted(by_ledger) == sorted(by_chain)
     return written
