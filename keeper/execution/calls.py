@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from dataclasses import replace
+from itertools import chain
+
 from keeper.execution.account import wrapped
 from keeper.execution.executor import encode_execute
 from keeper.planning.predict import Predictor
+from keeper.planning.routing import Router
 from keeper.ports import CallbackMarket, Market
-from keeper.types import Action, Address, Callback, Fill, FundingKind, Prediction, Step
+from keeper.types import ZERO_ADDRESS, Action, Address, Callback, Fill, FundingKind, Prediction, Step
 
 MIN_PROFIT_BPS = 9_900
 """On-chain floor as a share of the predicted profit: interest until the block it lands in may move it a little, a sandwich may not."""
@@ -21,7 +26,8 @@ def calldata(prediction: Prediction, predictor: Predictor, executor: Address) ->
     """`Executor.execute(…)` for this plan: guard, funding, the liquidation and the sales, the floor, the tokens to forward."""
     plan = prediction.plan
     market = predictor.markets[plan.market]
-    touched = {plan.debt_token, plan.collateral_token} | {hop.token_in for hop in prediction.hops}
+    hops = chain(prediction.hops, *prediction.sides)
+    touched = {plan.debt_token, plan.collateral_token} | {hop.token_in for hop in hops}
     return encode_execute(
         market.guard(plan),
         _actions(prediction, predictor, market, executor),
@@ -34,7 +40,7 @@ def calldata(prediction: Prediction, predictor: Predictor, executor: Address) ->
 def _actions(prediction: Prediction, predictor: Predictor, market: Market, executor: Address) -> tuple[Action, ...]:
     """Whoever pays first carries the rest in his callback."""
     funding, hops = prediction.plan.funding, prediction.hops
-    deal, sales = _deal(prediction.fill, market, executor), tuple(predictor.router.encode(hop, executor) for hop in hops)
+    deal, sales = _deal(prediction.fill, market, executor), tuple(_sales(prediction, predictor.router, executor))
     if funding.kind is FundingKind.FLASH_SWAP:
         head, inner = predictor.router.encode_flash(hops[-1], executor), (*deal, *sales[:-1])
         return (Step(funding.source, head, callback=Callback.PUSH, owed=hops[-1].token_in, inner=inner),)
@@ -45,6 +51,14 @@ def _actions(prediction: Prediction, predictor: Predictor, market: Market, execu
         head = market.callback(prediction.fill, executor)
         return (Step(funding.source, head, callback=Callback.PULL, owed=funding.token, inner=sales),)
     return (*deal, *sales)
+
+
+def _sales(prediction: Prediction, router: Router, executor: Address) -> Iterator[Step]:
+    """Each swap takes all there is of its token; but what is sold beside the route begins with exactly its amount."""
+    for side in prediction.sides:
+        first, *others = [router.encode(hop, executor) for hop in side]
+        yield from (replace(first, amount_token=ZERO_ADDRESS), *others)
+    yield from (router.encode(hop, executor) for hop in prediction.hops)
 
 
 def _deal(fill: Fill, market: Market, executor: Address) -> tuple[Action, ...]:

@@ -7,20 +7,41 @@ rises at the most that is legal, nothing less is worth a look.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import replace
+from functools import partial
+from itertools import combinations
 from typing import NamedTuple
 
 from keeper.errors import Skip
-from keeper.planning.predict import Predictor, Way, way_of
+from keeper.planning.predict import SPLIT, Predictor, Way, way_of
+from keeper.planning.routing import Path, sold
+from keeper.planning.split import GOLDEN, Pays, apart, split
 from keeper.ports import CallbackMarket, Market, View
-from keeper.types import LIQUIDATE, TWICE, Address, Fill, Funding, FundingKind, Pair, Plan, Prediction, same_deal
+from keeper.types import LIQUIDATE, TWICE, Address, Fill, Funding, FundingKind, Pair, Plan, Prediction, Sale, same_deal
 
 ROUTES_KEPT = 3
 WAYS_TUNED = 2
 SEARCH_STEPS = 16
-GOLDEN = 0.6180339887498949
+
+SIDES, SIDE_HOPS = 2, 2
+"""So many routes beside the main one, of so many hops at most: what the executor's steps and tokens have room for."""
+
+SIDE_ROUTES = 6
+"""So many are looked through for them,"""
+
+SIDE_PART = 4
+"""at a quarter of the amount."""
+
+PROBE = 64
+"""A part so small moves no price to speak of."""
+
+WORTH_A_LOOK = 200
+"""What could be gained by it at most must be so great a part of what is gained anyway: to look for it takes as long as the plan itself."""
+
+SIDE_GAS = 80_000
+"""A swap's at least: what a second route must bring."""
 
 GAS_SLACK = 0.2
 """The offline gas is an estimate: plans short of break-even by less than this share of it still get simulated."""
@@ -37,12 +58,13 @@ class Taken(NamedTuple):
 
 
 class Tried(NamedTuple):
-    """What a way comes to at one amount."""
+    """What a way comes to at one amount; `sides`: what of it is sold beside its route."""
 
     net_wei: int
     gas: int
     way: Way
     fill: Fill
+    sides: tuple[Sale, ...] = ()
 
 
 class Chooser:
@@ -78,6 +100,29 @@ class Chooser:
         except Skip as skip:
             why_not.append((skip.reason, skip.detail))
             return ()
+
+    def spread(self, market: Market, made: Prediction, avoid: Collection[Address], grows: bool) -> Prediction:
+        """The same deal with its sale spread over several routes, if that nets more; `avoid`: pools to leave alone; `grows`: the amount may
+        be another."""
+        plan, fill = made.plan, made.fill
+        if plan.sides or not plan.route or plan.by or not fill.funds or self._unmoved(made):
+            return made
+        pair = next((one for one in market.pairs(self.view, plan.account, self.at_s) if same_deal(plan, one)), None)
+        if pair is None:
+            return made
+        tried = Tried(made.value_wei - made.gas * self.gas_price_wei, made.gas, way_of(plan), fill)
+        spread = _Choice(self, market, pair).spread(tried, avoid, grows)
+        return made if spread is tried else self.predictor.predict(_plan(market, spread), self.view, self.at_s, spread.fill)
+
+    def _unmoved(self, made: Prediction) -> bool:
+        """Its sale moves prices by less than another swap's gas is worth, or by next to nothing of what it nets."""
+        market, flash = self.predictor.markets[made.plan.market], made.plan.funding.kind is FundingKind.FLASH_SWAP
+        sale = made.hops[:-1] if flash and made.hops[1:] else made.hops
+        first, last, part = sale[0], sale[-1], sale[0].amount_in // PROBE
+        few = sold(self.offers.swaps, tuple(hop.pool for hop in sale), first.token_in, part)[-1].amount_out if part else 0
+        lost = few * PROBE - last.amount_out
+        least_wei = max(SIDE_GAS * self.gas_price_wei, made.value_wei // WORTH_A_LOOK)
+        return lost <= 0 or self.predictor.value_wei(market, self.view, last.token_out, lost) <= least_wei
 
     def exactly(self, market: Market, pair: Pair) -> Prediction:
         """The best way to make this deal at its largest amount, whether it pays or not. Raises Skip, as `best`."""
@@ -147,17 +192,69 @@ class _Choice:
                 quotes.append(self._on.offers.loans(source, self._pair.debt_token, amount))
         return min(quotes, key=lambda quote: quote.fee).source if quotes else None
 
+    # --- several routes at once
+
+    def spread(self, tried: Tried, avoid: Collection[Address], grows: bool) -> Tried:
+        """Sold along several routes, where that nets more; then, if it may grow, at the amount that is best for all of them."""
+        way = self._splitting(tried)
+        routes = self._beside(way, tried.fill, avoid) if way else []
+        if way is None or len(routes) < 2:
+            return tried
+        best, most = max(tried, self._split(way, routes, tried.fill.cover), key=_worth) or tried, self._pair.amounts[-1]
+        if not grows or not best.sides or most <= best.fill.cover:
+            return best
+        more = self._search(lambda cover: self.attempt(way, cover, _scaled(best, self.taken(cover))), best.fill.cover, most)
+        again = self._split(way, routes, more.fill.cover) if more else None
+        return max((best, more, again), key=_worth) or best
+
+    def _splitting(self, tried: Tried) -> Way | None:
+        """The same, paid for in a way that waits for the whole sale; None: there is none."""
+        way, fill = tried.way, tried.fill
+        if way.kind is not FundingKind.FLASH_SWAP:
+            return way if way.kind in SPLIT else None
+        if isinstance(self._market, CallbackMarket) and not fill.prepaid:
+            return Way(FundingKind.CALLBACK, self._market.address, way.route, self._pair.debt_token)
+        lender = self._lender(fill.funds)
+        return Way(FundingKind.FLASH_LOAN, lender, way.route, self._pair.debt_token) if lender else None
+
+    def _beside(self, way: Way, fill: Fill, avoid: Collection[Address]) -> list[Path]:
+        """The route, and others that share no pool with it, nor pass one that is to be left alone."""
+        on, sale = self._on, (fill.collateral_token, fill.debt_token, max(fill.seized // SIDE_PART, 1))
+        found = on.predictor.router.top_in(on.view, *sale, SIDE_ROUTES, SIDE_HOPS, on.offers.swaps)
+        others = [tuple(hop.pool for hop in hops) for hops in found if not any(hop.pool.address in avoid for hop in hops)]
+        return apart([way.route, *others], 1 + SIDES)
+
+    def _split(self, way: Way, routes: Sequence[Path], cover: int) -> Tried | None:
+        taken = self.taken(cover)
+        if taken is None:
+            return None
+        parts = split([self._pays(route, taken.fill) for route in routes], taken.fill.seized)
+        sides = [Sale(route, part) for route, part in zip(routes[1:], parts[1:], strict=True) if part]
+        made = [self.attempt(way, cover, tuple(some)) for some in (sides, *combinations(sides, 1))]
+        return max(made, key=_worth)
+
+    def _pays(self, route: Path, fill: Fill) -> Pays:
+        def pays(amount: int) -> int:
+            try:
+                return sold(self._on.offers.swaps, route, fill.collateral_token, amount)[-1].amount_out if amount else 0
+            except Skip:
+                return 0
+
+        return pays
+
     # --- one amount
 
-    def attempt(self, way: Way, cover: int) -> Tried | None:
+    def attempt(self, way: Way, cover: int, sides: tuple[Sale, ...] = ()) -> Tried | None:
         """None where it is illegal or does not pay."""
         on, taken = self._on, self.taken(cover)
         if taken is None:
             return None
         try:
-            earned = on.predictor.earned(way, taken.fill, taken.fill.funds, on.offers)
+            earned = on.predictor.earned(way, taken.fill, taken.fill.funds, on.offers, sides)
             gas = taken.gas + on.predictor.gas_beside(earned)
-            return Tried(on.predictor.worth_wei(self._market, on.view, taken.fill, earned) - gas * on.gas_price_wei, gas, way, taken.fill)
+            return Tried(
+                on.predictor.worth_wei(self._market, on.view, taken.fill, earned) - gas * on.gas_price_wei, gas, way, taken.fill, sides
+            )
         except Skip:
             return None
 
@@ -188,27 +285,34 @@ class _Choice:
             probe = self.attempt(way, high - (high - low) // 64 if at_high else low + (high - low) // 64)
             best = max(best, at_high, key=_worth)
             if probe and _worth(probe) > _worth(at_high):
-                best = max(best, self._search(way, low, high), key=_worth)
+                best = max(best, self._search(partial(self.attempt, way), low, high), key=_worth)
             elif probe:
                 return best
         return best
 
-    def _search(self, way: Way, low: int, high: int) -> Tried | None:
+    def _search(self, attempt: Callable[[int], Tried | None], low: int, high: int) -> Tried | None:
         """Golden-section search for the maximum of a concave function of an integer."""
         left, right = high - round((high - low) * GOLDEN), low + round((high - low) * GOLDEN)
-        at_left, at_right = self.attempt(way, left), self.attempt(way, right)
+        at_left, at_right = attempt(left), attempt(right)
         best = max(at_left, at_right, key=_worth)
         for _ in range(SEARCH_STEPS):
             if at_right is None or _worth(at_left) >= _worth(at_right):
                 high, right, at_right = right, left, at_left
                 left = high - round((high - low) * GOLDEN)
-                at_left = self.attempt(way, left)
+                at_left = attempt(left)
             else:
                 low, left, at_left = left, right, at_right
                 right = low + round((high - low) * GOLDEN)
-                at_right = self.attempt(way, right)
+                at_right = attempt(right)
             best = max(best, at_left, at_right, key=_worth)
         return best
+
+
+def _scaled(tried: Tried, taken: Taken | None) -> tuple[Sale, ...]:
+    """The same shares of another amount."""
+    if taken is None:
+        return ()
+    return tuple(Sale(side.route, side.amount_in * taken.fill.seized // tried.fill.seized) for side in tried.sides)
 
 
 def _down(amounts: Sequence[int]) -> Iterator[tuple[int, int]]:
@@ -235,4 +339,4 @@ def _plan(market: Market, tried: Tried) -> Plan:
     (kind, source, route, profit_token), fill = tried.way, tried.fill
     funding = Funding(kind, source, fill.debt_token, fill.funds, 0)
     deal = fill.account, fill.debt_token, fill.collateral_token, fill.cover
-    return Plan(market.name, *deal, funding, route, profit_token, fill.kind, fill.target, fill.by)
+    return Plan(market.name, *deal, funding, route, profit_token, fill.kind, fill.target, fill.by, tried.sides)

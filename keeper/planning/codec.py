@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import orjson
 
-from keeper.types import LIQUIDATE, Address, Funding, FundingKind, Plan, PoolKey
+from keeper.types import LIQUIDATE, Address, Funding, FundingKind, Plan, PoolKey, Sale
 
 
 def dump_plan(plan: Plan) -> dict[str, Any]:
@@ -24,11 +25,12 @@ def dump_plan(plan: Plan) -> dict[str, Any]:
             "amount": str(plan.funding.amount),
             "fee": str(plan.funding.fee),
         },
-        "route": [[pool.venue, pool.address, pool.token0, pool.token1, pool.fee_pips] for pool in plan.route],
+        "route": _pools(plan.route),
         "profit_token": plan.profit_token,
         "kind": plan.kind,
         "target": plan.target,
         "by": plan.by,
+        "sides": [[_pools(side.route), str(side.amount_in)] for side in plan.sides],
     }
 
 
@@ -47,12 +49,21 @@ def load_plan(data: dict[str, Any]) -> Plan:
             int(funding["amount"]),
             int(funding["fee"]),
         ),
-        route=tuple(PoolKey(venue, Address(a), Address(t0), Address(t1), fee) for venue, a, t0, t1, fee in data["route"]),
+        route=_route(data["route"]),
         profit_token=Address(data["profit_token"]),
         kind=data.get("kind", LIQUIDATE),  # plans of a version that knew no other
         target=data.get("target", ""),
         by=data.get("by", ""),
+        sides=tuple(Sale(_route(route), int(amount_in)) for route, amount_in in data.get("sides", ())),
     )
+
+
+def _pools(route: Sequence[PoolKey]) -> list[list[Any]]:
+    return [[pool.venue, pool.address, pool.token0, pool.token1, pool.fee_pips] for pool in route]
+
+
+def _route(pools: Sequence[Sequence[Any]]) -> tuple[PoolKey, ...]:
+    return tuple(PoolKey(venue, Address(address), Address(t0), Address(t1), fee) for venue, address, t0, t1, fee in pools)
 
 
 def plan_text(plan: Plan) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
@@ -88,7 +89,8 @@ class Planner:
         block = _Block(self._predictor, view, landing.timestamp_s, gas_price_wei, prices, self.patience, self.warmth)
         block.rejected += refused
         block.enter(self._strangers(candidates, block.rejected))
-        return [*own, *islice(block.calls(), max(self._limit - len(own), 0))], block.finished()
+        made = list(islice(block.calls(), max(self._limit - len(own), 0)))
+        return [*own, *block.spread(made)], block.finished()
 
     def _strangers(self, candidates: Iterable[Candidate], rejected: list[Rejected]) -> Iterator[Candidate]:
         for candidate in candidates:
@@ -183,6 +185,25 @@ class _Block:
                 self._push(replace(turn, calls=turn.calls + 1))
             yield turn.made
 
+    def spread(self, made: list[Prediction]) -> list[Prediction]:
+        """The same calls, each sold also through pools that no call after it needs: what one gains so costs no other anything."""
+        state, found, moved = Overlay(self._view), list[Prediction](), False
+        needed = Counter(pool for call in made for pool in _pools(call))
+        last = {(call.plan.market, call.plan.account): place for place, call in enumerate(made)}
+        try:
+            for place, call in enumerate(made):
+                now = replace(self._predictor.predict(call.plan, state, self._at_s), warm=call.warm) if moved else call
+                needed.subtract(_pools(call))
+                grows = last[call.plan.market, call.plan.account] == place
+                chooser = Chooser(self._predictor, state, self._at_s, self._gas_price_wei) if place else self._first
+                better = chooser.spread(self._predictor.markets[call.plan.market], now, +needed, grows)
+                moved = moved or better is not now
+                found.append(replace(better, warm=call.warm))
+                state.write(better.writes)
+        except Skip:
+            return made
+        return found if sum(map(self._net_wei, found)) > sum(map(self._net_wei, made)) else made
+
     def finished(self) -> list[Rejected]:
         """Who got nothing, and why: of those whose turn did not come, that there are too many."""
         late = [turn.candidate for *_, turn in sorted(self._turns, key=lambda item: item[:2]) if turn.calls == 0]
@@ -249,6 +270,10 @@ class _Block:
     def _anew(self, candidate: Candidate, standalone: Prediction) -> Prediction:
         chooser = Chooser(self._predictor, self._state, self._at_s, self._gas_price_wei)
         return replace(chooser.best(candidate.market, candidate.account), warm=standalone.warm)
+
+
+def _pools(call: Prediction) -> set[Address]:
+    return {hop.pool.address for hop in call.hops}
 
 
 def _net_wei(prediction: Prediction, gas_price_wei: int) -> int:

@@ -5,21 +5,25 @@ All amounts are the contracts' own integers. The same plan predicted on the stat
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from functools import cache
+from itertools import chain
 from typing import NamedTuple, Protocol
 
 from keeper.book.state import Overlay
 from keeper.errors import Skip
 from keeper.planning.routing import Quotes, Router, Swaps, Trades, sold
 from keeper.ports import FlashLender, Market, View
-from keeper.types import Address, Fill, Funding, FundingKind, Hop, Pair, Plan, PoolKey, Prediction
+from keeper.types import Address, Fill, Funding, FundingKind, Hop, Pair, Plan, PoolKey, Prediction, Sale
 
 EXECUTOR_GAS = 75_000
 """Intrinsic cost, calldata, guard and forwarding of a run of the executor."""
 
 FLASH_LOAN_GAS = 90_000
+
+SPLIT = frozenset({FundingKind.CALLBACK, FundingKind.FLASH_LOAN})
+"""Where the sale may go along several routes."""
 
 
 class Way(NamedTuple):
@@ -32,11 +36,12 @@ class Way(NamedTuple):
 
 
 class Earned(NamedTuple):
-    """Tokens left after everything is paid back, the swaps that were made, in the order of the route, and the loan."""
+    """Tokens left after everything is paid back, the swaps that were made, in the order of the route, those beside it, and the loan."""
 
     gains: dict[Address, int]
     hops: tuple[Hop, ...]
     loan: Funding | None = None
+    sides: tuple[tuple[Hop, ...], ...] = ()
 
 
 class Loans(Protocol):
@@ -84,7 +89,7 @@ class Predictor:
         market, way = self._market(plan), way_of(plan)
         fill = fill or self.fill(plan, view, at_s)
         state = Overlay(view, fill.writes)
-        earned = self.earned(way, fill, plan.funding.amount, Offers(Trades(self.router, state), self._loans(view, at_s)))
+        earned = self.earned(way, fill, plan.funding.amount, Offers(Trades(self.router, state), self._loans(view, at_s)), plan.sides)
         if earned.loan:
             state.write(self.lenders[earned.loan.source].after(state, earned.loan, at_s))
         return Prediction(
@@ -98,6 +103,7 @@ class Predictor:
             gas=market.gas(fill) + self.gas_beside(earned),
             fill=fill,
             hops=earned.hops,
+            sides=earned.sides,
             writes=tuple(state.writes()),
         )
 
@@ -129,24 +135,28 @@ class Predictor:
 
         return loan
 
-    def earned(self, way: Way, fill: Fill, borrowed: int, offers: Offers) -> Earned:
-        """Raises Skip when it does not pay, or somebody does not play along."""
+    def earned(self, way: Way, fill: Fill, borrowed: int, offers: Offers, sides: Sequence[Sale] = ()) -> Earned:
+        """Raises Skip when it does not pay, or somebody does not play along. `sides`: only where the whole sale comes before the payment
+        (`SPLIT`)."""
         if way.kind is FundingKind.NONE:
             earned = Earned({way.profit_token: fill.seized - fill.repaid}, ())
         elif way.kind is FundingKind.CALLBACK:
-            hops = sold(offers.swaps, way.route, fill.collateral_token, fill.seized)
-            earned = Earned({way.profit_token: _proceeds(hops, fill) - fill.repaid}, hops)
+            sale = _sale(way, fill, offers.swaps, sides)
+            earned = Earned({way.profit_token: sale.proceeds - fill.repaid}, sale.hops, None, sale.sides)
         elif way.kind is FundingKind.FLASH_SWAP:
             earned = _flash_swap(way, fill, borrowed, offers.swaps)
         else:
-            earned = _flash_loan(way, fill, borrowed, offers)
+            earned = _flash_loan(way, fill, borrowed, offers, sides)
         if min(earned.gains.values()) < 0:
             raise Skip("unprofitable", "the sale does not cover the repayment")
         return earned
 
     def gas_beside(self, earned: Earned) -> int:
         """Of all but the liquidation itself."""
-        return EXECUTOR_GAS + FLASH_LOAN_GAS * bool(earned.loan) + sum([self.router.gas(hop) for hop in earned.hops])
+        return EXECUTOR_GAS + FLASH_LOAN_GAS * bool(earned.loan) + self.gas_of_hops(chain(earned.hops, *earned.sides))
+
+    def gas_of_hops(self, hops: Iterable[Hop]) -> int:
+        return sum([self.router.gas(hop) for hop in hops])
 
     def worth_wei(self, market: Market, view: View, fill: Fill, earned: Earned) -> int:
         """Of all that is gained, now and later."""
@@ -167,11 +177,27 @@ class Predictor:
         raise Skip("no_price", f"what {token} is worth in the native token no oracle tells")
 
 
-def _flash_loan(way: Way, fill: Fill, borrowed: int, offers: Offers) -> Earned:
+class _Sold(NamedTuple):
+    proceeds: int
+    hops: tuple[Hop, ...]
+    sides: tuple[tuple[Hop, ...], ...]
+
+
+def _sale(way: Way, fill: Fill, swaps: Swaps, sides: Sequence[Sale]) -> _Sold:
+    """Of all that was seized: what goes beside the route first."""
+    beside = tuple([sold(swaps, side.route, fill.collateral_token, side.amount_in) for side in sides])
+    left = fill.seized - sum([side.amount_in for side in sides])
+    if left < 0:
+        raise Skip("unprofitable", "less was seized than was to be sold")
+    hops = sold(swaps, way.route, fill.collateral_token, left)
+    return _Sold((hops[-1].amount_out if hops else left) + sum([part[-1].amount_out for part in beside]), hops, beside)
+
+
+def _flash_loan(way: Way, fill: Fill, borrowed: int, offers: Offers, sides: Sequence[Sale]) -> Earned:
     """Borrow debt, liquidate, sell all that was seized, pay back with the fee."""
     loan = offers.loans(way.source, fill.debt_token, borrowed)
-    hops = sold(offers.swaps, way.route, fill.collateral_token, fill.seized)
-    return Earned({way.profit_token: _proceeds(hops, fill) - fill.repaid - loan.fee}, hops, loan)
+    sale = _sale(way, fill, offers.swaps, sides)
+    return Earned({way.profit_token: sale.proceeds - fill.repaid - loan.fee}, sale.hops, loan, sale.sides)
 
 
 def _flash_swap(way: Way, fill: Fill, borrowed: int, swaps: Swaps) -> Earned:

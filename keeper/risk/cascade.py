@@ -204,10 +204,11 @@ class Cascade:
         tally.calls += 1
         tally.repaid += repaid
         tally.seized += seized
-        tally.sold += sum(_worth(market, before, hop.token_in, hop.amount_in) for hop in call.hops[:1])
-        tally.lost += sum(
-            _worth(market, before, h.token_in, h.amount_in) - _worth(market, before, h.token_out, h.amount_out) for h in call.hops
-        )
+        for hops in (call.hops, *call.sides):
+            tally.sold += sum(_worth(market, before, hop.token_in, hop.amount_in) for hop in hops[:1])
+            tally.lost += sum(
+                _worth(market, before, h.token_in, h.amount_in) - _worth(market, before, h.token_out, h.amount_out) for h in hops
+            )
         self._acted[market.name].add(account)
         if call.fill.bad_debt:
             tally.bad_debt += _lost(market.health(before, account, self._landing.timestamp_s), repaid)

@@ -20,7 +20,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_en
 from sqlalchemy.schema import CreateColumn
 from sqlalchemy.types import Text, TypeDecorator
 
-from keeper.errors import ConfigError, Halt
+from keeper.errors import ConfigError, Halt, Transient
 from keeper.storage.lock import FileLock
 
 T = TypeVar("T")
@@ -87,11 +87,12 @@ class Database:
         await uncancelled(self._close())
 
     async def write(self, work: Callable[[AsyncConnection], Awaitable[T]]) -> T:
-        """Run `work` in one transaction: all of it is durable when this returns, or none ever. Raises Halt (disk full, corrupt, …)."""
+        """Run `work` in one transaction: all of it is durable when this returns, or none ever. Raises Halt (disk full, corrupt, …), Transient
+        while another program keeps it locked."""
         return await uncancelled(self._transact(work))
 
     async def read(self, work: Callable[[AsyncConnection], Awaitable[T]]) -> T:
-        """Run `work` on one consistent state of the file. Raises Halt."""
+        """Run `work` on one consistent state of the file. Raises Halt, Transient."""
         return await uncancelled(self._transact(work))
 
     def broken(self, what: str) -> Halt:
@@ -291,7 +292,7 @@ def explain(path: Path, kind: FileKind, error: Exception) -> Exception:
     if name.startswith(("SQLITE_CORRUPT", "SQLITE_NOTADB")):
         return _broken(path, kind, "is not a database" if name == "SQLITE_NOTADB" else "is corrupt")
     if name.startswith(("SQLITE_BUSY", "SQLITE_LOCKED")):
-        return Halt(f"{path} is locked by another program: close it and restart")
+        return Transient(f"{path} is locked by another program: close it")
     if name.startswith(("SQLITE_READONLY", "SQLITE_CANTOPEN", "SQLITE_PERM", "SQLITE_AUTH")):
         return Halt(f"{path} cannot be opened for writing: check the permissions of the file and its folder")
     return _broken(path, kind, f"cannot be used ({name})")

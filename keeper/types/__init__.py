@@ -40,6 +40,7 @@ from keeper.types.planning import (
     Prediction,
     Purchase,
     Reward,
+    Sale,
     same_deal,
 )
 from keeper.types.prices import PoolPrice, PriceFeed
@@ -96,6 +97,7 @@ __all__ = [
     "Reward",
     "Row",
     "RowBlock",
+    "Sale",
     "SendResult",
     "Sent",
     "Simulation",

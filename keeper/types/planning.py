@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from keeper.types.base import Address, Write
 
@@ -159,6 +159,13 @@ class Funding:
     fee: int
 
 
+class Sale(NamedTuple):
+    """So much of what is seized, sold along a route of its own."""
+
+    route: tuple[PoolKey, ...]
+    amount_in: int
+
+
 @dataclass(frozen=True, slots=True)
 class Plan:
     """A deal worth sending: everything needed to encode it, and to predict it again on another state."""
@@ -174,6 +181,8 @@ class Plan:
     kind: str = LIQUIDATE
     target: str = ""
     by: str = ""
+    sides: tuple[Sale, ...] = ()
+    """Sold first; all that is left goes along `route`. No two pass the same pool."""
 
     @property
     def contested(self) -> bool:
@@ -195,6 +204,7 @@ class Prediction:
     gas: int  # adapter's and venues' own estimate
     fill: Fill
     hops: tuple[Hop, ...]  # in the order of the route
+    sides: tuple[tuple[Hop, ...], ...] = ()  # of each sale beside it
     writes: tuple[Write, ...] = field(repr=False, default=())
     warm: bool = False
     """How to go about it was known before the account was due."""

@@ -12,7 +12,7 @@ import re
 import socket
 import statistics
 import time
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass, field, replace
@@ -25,7 +25,7 @@ import pytest
 from keeper.config import load
 from keeper.testing.faults import FaultProxy
 from tests.e2e.checker import check
-from tests.e2e.cli import Daemon, Folder
+from tests.e2e.cli import Daemon, Ended, Folder
 from tests.e2e.faults import FAULTS, Ground
 from tests.e2e.life import Life
 from tests.e2e.test_fault_matrix import assert_in_order
@@ -46,6 +46,7 @@ FAULT_EVERY, FAULT_MOST = 12, 4
 
 UNEXPLAINED = re.compile(r"unexplained|unpredicted")
 FATAL = {"market_diverged", "halted"}
+LAST_LINES = 20
 
 
 @dataclass
@@ -59,6 +60,8 @@ class Watched:
     fatal: list[dict[str, Any]] = field(default_factory=list)
     news: asyncio.Event = field(default_factory=asyncio.Event)
     reading: asyncio.Task[None] | None = None
+    last: deque[dict[str, Any]] = field(default_factory=lambda: deque(maxlen=LAST_LINES))
+    ended: Ended | None = None
 
     async def stop(self) -> int:
         """Its exit status, all of its log having been read."""
@@ -75,11 +78,15 @@ class Watched:
                 self.fatal.append(line)
             if line.get("event") == "block":
                 self.newest = line["number"]
+            self.last.append(line)
             self.news.set()
+        self.ended = await self.daemon.end()
+        self.news.set()
 
     async def worked_on(self, block: int, patience_s: float) -> None:
         async with asyncio.timeout(patience_s):
             while self.newest != block:
+                assert self.ended is None, f"{self.ended} after {list(self.last)}"
                 self.news.clear()
                 await self.news.wait()
 
