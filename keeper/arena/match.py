@@ -12,6 +12,7 @@ from keeper.arena.barrier import Barrier
 from keeper.arena.builder import Builder
 from keeper.arena.entrants import US, Entrant, enter, running, watched, write_config
 from keeper.arena.front import Front
+from keeper.arena.memory import Memory
 from keeper.arena.mempool import Tx
 from keeper.arena.scenarios import Scenario, Slot
 from keeper.arena.score import Scores, Worth, shot_of
@@ -28,21 +29,29 @@ ROUNDS_MS = (4_000, 6_000, 8_000, 10_000)
 
 
 async def match(
-    net: Devnet, chosen: Scenario, seed: int, names: Sequence[str], tell: Callable[[str], None], share_bps: int | None = None
+    net: Devnet,
+    chosen: Scenario,
+    seed: int,
+    names: Sequence[str],
+    tell: Callable[[str], None],
+    share_bps: int | None = None,
+    memory: Memory | None = None,
 ) -> Scores:
     """Returns the devnet to where it was. `names`: in the order of their seats; `share_bps`: what our own bids are, instead of what it
-    learns. Raises Halt when a participant fails."""
+    learns; `memory`: what it knows of earlier matches, and then of this one. Raises Halt when a participant fails."""
     snapshot = await net.snapshot()
     try:
         entrants = [await enter(net, name, seed, seat, share_bps if name == US else None) for seat, name in enumerate(names)]
         with tempfile.TemporaryDirectory(prefix="keeper-arena-") as folder:
-            return await _Match(net, entrants).run(chosen.slots(seed, await net.prices()), Path(folder), seed, tell)
+            played = _Match(net, entrants, memory or Memory())
+            return await played.run(chosen.slots(seed, await net.prices()), Path(folder), seed, tell)
     finally:
         await net.revert(snapshot)
 
 
 class _Match:
-    def __init__(self, net: Devnet, entrants: Sequence[Entrant]) -> None:
+    def __init__(self, net: Devnet, entrants: Sequence[Entrant], memory: Memory) -> None:
+        self._memory = memory
         self._net, self._entrants = net, {one.name: one for one in entrants}
         self.builder = Builder(net, {one.name: one.latency_ms for one in entrants})
         quick = frozenset(one.name for one in entrants if one.quick)
@@ -120,6 +129,9 @@ class _Match:
             watchers = []
             for one in self._entrants.values():
                 config = write_config(self._net, one, port, folder / one.name)
+                if one.name == US:
+                    self._memory.recall(config.parent)
+                    stack.callback(self._memory.keep, config.parent)
                 process = await stack.enter_async_context(running(one, config, seed))
                 watchers.append((one, process, config))
             tasks = [asyncio.create_task(watched(*watcher)) for watcher in watchers]

@@ -70,6 +70,9 @@ def arena(
         bool, typer.Option("--hindsight", help="Also us with each of some constant bids: what would have been best.")
     ] = False,
     swap: Annotated[bool, typer.Option("--swap", help="Each match once more, seats exchanged: equal bids are decided by luck.")] = False,
+    remember: Annotated[
+        bool, typer.Option("--remember", help="What is learned in one match serves in the next, as in one long run.")
+    ] = False,
     seed: Annotated[
         Any, typer.Option("--seed", parser=arguments.seeds, metavar="S|S-S", help="Same seed, same borrowers and prices.")
     ] = "1",
@@ -79,4 +82,4 @@ def arena(
     from keeper.commands.arena import COLUMNS, Extras
     from keeper.commands.arena import arena as command
 
-    show_rows(command(scenario, against, seed, Extras(alone, hindsight, swap)), as_json, COLUMNS)
+    show_rows(command(scenario, against, seed, Extras(alone, remember, hindsight, swap)), as_json, COLUMNS)

@@ -9,6 +9,7 @@ from typing import Any
 
 from keeper.arena.entrants import US, latency_ms, rivals
 from keeper.arena.match import match
+from keeper.arena.memory import Memory
 from keeper.arena.report import participant, report
 from keeper.arena.scenarios import SCENARIOS, scenario
 from keeper.arena.series import CONSTANTS_BPS, total
@@ -40,9 +41,10 @@ COLUMNS = (
 @dataclass(frozen=True, slots=True)
 class Extras:
     """Beside the match itself. `alone`: each rival without the others; `hindsight`: us with constant bids; `swap`: the match once more,
-    with everybody's seat, so keys and luck with equal bids, exchanged."""
+    with everybody's seat, so keys and luck with equal bids, exchanged; `remember`: what is learned in one match serves in the next."""
 
     alone: bool = False
+    remember: bool = False
     hindsight: bool = False
     swap: bool = False
 
@@ -53,16 +55,17 @@ async def arena(names: Sequence[str], against: Sequence[str], seeds: Sequence[in
     setup("error")
     chosen, others = [*SCENARIOS] if list(names) == ["all"] else [name for name in names if scenario(name)], rivals(against)
     rows: list[dict[str, Any]] = []
+    memory = Memory(lasts=extras.remember)
     for seed in seeds:
         for name in chosen:
-            async for row in _game(name, others, seed, extras):
+            async for row in _game(name, others, seed, extras, memory):
                 rows.append(row)
                 yield row
     if sum(row["row"] == "result" for row in rows) > 1 or extras.hindsight:
         yield total(rows)
 
 
-async def _game(name: str, others: Sequence[str], seed: int, extras: Extras) -> AsyncIterator[dict[str, Any]]:
+async def _game(name: str, others: Sequence[str], seed: int, extras: Extras, memory: Memory) -> AsyncIterator[dict[str, Any]]:
     chosen, seats, of = scenario(name), (US, *others), {"scenario": name, "seed": seed}
     latencies = {who: latency_ms(who, seed) for who in seats}
     async with Devnet.start(DevnetOptions(accounts=chosen.accounts, seed=seed), _say) as net:
@@ -75,7 +78,7 @@ async def _game(name: str, others: Sequence[str], seed: int, extras: Extras) -> 
             scores = await match(net, chosen, seed, seats, _say, share_bps)
             yield {"row": "constant", "who": US, "share_bps": share_bps, "net_wei": scores.net_wei(US)} | of
         for seated in (seats, seats[::-1]) if extras.swap else (seats,):
-            scores = await match(net, chosen, seed, seated, _say)
+            scores = await match(net, chosen, seed, seated, _say, memory=memory)
             for row in report(scores, US, latencies, (capturable_wei, unhurried_wei)):
                 yield row | of
 

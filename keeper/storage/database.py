@@ -87,8 +87,8 @@ class Database:
         await uncancelled(self._close())
 
     async def write(self, work: Callable[[AsyncConnection], Awaitable[T]]) -> T:
-        """Run `work` in one transaction: all of it is durable when this returns, or none ever. Raises Halt (disk full, corrupt, …), Transient
-        while another program keeps it locked."""
+        """Run `work` in one transaction: all of it is durable when this returns, or none ever. Raises Halt (disk full, corrupt, …),
+        Transient while another program keeps it locked."""
         return await uncancelled(self._transact(work))
 
     async def read(self, work: Callable[[AsyncConnection], Awaitable[T]]) -> T:

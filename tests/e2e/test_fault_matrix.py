@@ -15,7 +15,9 @@ from pathlib import Path
 import pytest
 
 from keeper.config import NodeSettings
+from keeper.storage.database import BUSY_MS
 from keeper.testing.faults import FaultProxy
+from tests.e2e import faults
 from tests.e2e.checker import check
 from tests.e2e.faults import CHAIN, FAULTS, MACHINE, NODE, Ground
 from tests.e2e.test_reorg import assert_nothing_counted_twice
@@ -120,6 +122,18 @@ async def test_two_blocks_after_its_end_everything_is_done(devnet: World, name: 
             await step(ground.here, keeper)
             await ground.here.net.set_prices(await drop(ground.here, FALL_PERCENT))
         await two_blocks(ground, keeper, name)
+        await settle_down(ground.here, keeper, at_least=2)
+    await assert_in_order(ground.here)
+
+
+async def test_a_database_that_is_locked_for_longer_than_sqlite_waits_restarts_the_chain(
+    devnet: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(faults, "LOCKED_S", 1.5 * BUSY_MS / 1000)
+    async with standing(devnet, 1, SEED) as (ground, keeper):
+        async with MACHINE["database_locked"](ground):
+            await meanwhile(ground, keeper)
+        await two_blocks(ground, keeper)
         await settle_down(ground.here, keeper, at_least=2)
     await assert_in_order(ground.here)
 

@@ -15,9 +15,10 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from keeper.book.store import BookStore
-from keeper.errors import ConfigError, Halt
+from keeper.errors import ConfigError, Halt, Transient
 from keeper.ledger.holdings import Holdings
 from keeper.ledger.ledger import Ledger
+from keeper.storage import database
 from keeper.storage.database import Database
 from keeper.types import Address, Outcome, Verdict
 
@@ -157,6 +158,20 @@ async def test_a_second_keeper_on_the_same_file_is_turned_away_and_the_first_goe
     await ledger.record([outcome(1)])
     await ledger.close()
     await (await Ledger.open(tmp_path / "ledger.sqlite", 1)).close()
+
+
+async def test_a_file_that_another_program_locks_for_long_is_passing_trouble(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(database, "BUSY_MS", 50)
+    path = tmp_path / "ledger.sqlite"
+    ledger = await Ledger.open(path, 1)
+    with closing(sqlite3.connect(path, isolation_level=None)) as other:
+        other.execute("begin exclusive")
+        with pytest.raises(Transient, match=r"ledger\.sqlite is locked by another program"):
+            await ledger.record([outcome(1)])
+        other.execute("rollback")
+    await ledger.record([outcome(2)])
+    assert await ledger.outcomes_of(ACCOUNT) == [outcome(2)]
+    await ledger.close()
 
 
 async def test_the_lock_dies_with_its_process(tmp_path: Path) -> None:
