@@ -40,7 +40,7 @@ WARM_SHARE = 0.25
 GROWTH_MOST = 0.05 if BLOCKS >= 1000 else 0.2
 """A slice is over before everything that fills up is full: the journal alone has 256 blocks."""
 
-GRACE_S, PATIENCE_S = 1.0, 60.0
+GRACE_S, PATIENCE_S, STUCK_S = 1.0, 60.0, 240.0
 FAULT_EVERY, FAULT_MOST = 12, 4
 """A fault begins every so many blocks, and lasts so many at most."""
 
@@ -138,24 +138,25 @@ async def test_it_goes_on_for_ever(tmp_path: Path) -> None:
         async with AsyncExitStack() as trouble:
             left = 0
             for done in range(BLOCKS):
-                if not left:
-                    await trouble.aclose()
-                if not left and done % FAULT_EVERY == FAULT_EVERY // 2:
-                    name, left = chance.choice(sorted(FAULTS)), chance.randint(1, FAULT_MOST)
-                    happened[name] += 1
-                    await trouble.enter_async_context(FAULTS[name](place))
-                await (life.move() if chance.random() < 0.5 else life.borrow())
-                block = await net.mine()
-                with suppress(TimeoutError):
-                    await keeper.worked_on(block, GRACE_S if left else PATIENCE_S)
-                left = max(left - 1, 0)
-                if not left:
-                    memory.append(keeper.resident_kib())
-                    tasks.append(await keeper.tasks())
-                if done % 100 == 99 and not left:
-                    await life.fund()
-                if done % 100 == 99:
-                    tell(done + 1, time.monotonic() - began_s, memory, tasks, keeper, happened)
+                async with asyncio.timeout(STUCK_S):
+                    if not left:
+                        await trouble.aclose()
+                    if not left and done % FAULT_EVERY == FAULT_EVERY // 2:
+                        name, left = chance.choice(sorted(FAULTS)), chance.randint(1, FAULT_MOST)
+                        happened[name] += 1
+                        await trouble.enter_async_context(FAULTS[name](place))
+                    await (life.move() if chance.random() < 0.5 else life.borrow())
+                    block = await net.mine()
+                    with suppress(TimeoutError):
+                        await keeper.worked_on(block, GRACE_S if left else PATIENCE_S)
+                    left = max(left - 1, 0)
+                    if not left:
+                        memory.append(keeper.resident_kib())
+                        tasks.append(await keeper.tasks())
+                    if done % 100 == 99 and not left:
+                        await life.fund()
+                    if done % 100 == 99:
+                        tell(done + 1, time.monotonic() - began_s, memory, tasks, keeper, happened)
         for _ in range(8):
             await keeper.worked_on(await net.mine(), PATIENCE_S)
             if not await waiting(net):
