@@ -35,6 +35,7 @@ from keeper.execution.counsel import Counsel, counsel
 from keeper.execution.desk import Desk, DeskLimits
 from keeper.execution.fleet import Fleet
 from keeper.execution.fuse import Fuse
+from keeper.execution.gas_money import SWEEP
 from keeper.execution.hand import Hand, open_accounts, open_hand, require_funds
 from keeper.execution.rivalry import Rivalry
 from keeper.execution.treasurer import Treasurer
@@ -58,7 +59,7 @@ from keeper.recording.tape import read_tape
 from keeper.risk.sanity import halting
 from keeper.storage.database import Database
 from keeper.terms import answers, behind, bid_policy, breakers, caps, gas_money, purse, trust
-from keeper.types import Hash, Head, Landing, Outcome, Upcoming, Waiting
+from keeper.types import Hash, Head, Outcome, Upcoming, Waiting
 
 RESTART_FIRST_S, RESTART_MOST_S = 0.5, 10.0
 
@@ -173,9 +174,9 @@ async def open_pipeline(
         alerts = PriceAlerts(named.name, _log, metrics)
         judge = await stack.enter_async_context(counsel(named.auctions, settings.path.parent, chain.rivals))
         looking = await lookers(settings, chain, hand, database, learned, metrics)
-        if live:
-            looking += (_treasurer(chain, engine, hand, fuse, metrics),)
-        foresee = partial(_foresee, chain, looking, foresight, listeners)
+        treasurer = _treasurer(chain, engine, hand, fuse, Ledger(database), metrics)
+        await treasurer.count()
+        foresee = partial(_foresee, chain, looking, foresight, treasurer, listeners)
         inner = bid_policy(named.bidding, learned.odds)
         bidder = await stack.enter_async_context(advised(named.bidding, settings.path.parent, inner))
         bids = Capped(bidder, caps(named.bidding), learned.budget, learned.offers)
@@ -194,15 +195,19 @@ async def open_pipeline(
         yield pipeline
 
 
-def _treasurer(chain: Chain, engine: Fleet, hand: Hand, fuse: Fuse, metrics: Metrics) -> Treasurer:
-    named = chain.settings
-    tell = partial(metrics.signer, named.name)
-    landing = partial(_landing, chain)
-    return Treasurer(engine, chain.rpc, hand.beneficiary, gas_money(named), caps(named.bidding), landing, fuse.why, tell)
-
-
-def _landing(chain: Chain) -> Landing:
-    return chain.landing(chain.head)
+def _treasurer(chain: Chain, engine: Fleet, hand: Hand, fuse: Fuse, ledger: Ledger, metrics: Metrics) -> Treasurer:
+    return Treasurer(
+        engine,
+        chain.rpc,
+        hand.purses,
+        hand.beneficiary,
+        gas_money(chain.settings),
+        head=lambda: chain.head,
+        landing=chain.landing,
+        halted=fuse.why,
+        swept_s=partial(ledger.transferred_s, SWEEP),
+        tell=partial(metrics.signer, chain.settings.name),
+    )
 
 
 def _lookahead(
@@ -291,11 +296,14 @@ def one_chain(settings: Settings) -> ChainSettings:
     return settings.chains[0]
 
 
-async def _foresee(chain: Chain, lookers: Sequence[Looker], foresight: Foresight, listeners: Listeners) -> None:
+async def _foresee(chain: Chain, lookers: Sequence[Looker], foresight: Foresight, treasurer: Treasurer, listeners: Listeners) -> None:
+    """What may wait comes last."""
     head = chain.head
     for looker in lookers:
         await looker.look()
-    if await foresight.prepare(head):
+    prepared = await foresight.prepare(head)
+    await treasurer.look()
+    if prepared:
         for listener in listeners.ready:
             listener(chain.settings.name, head)
 

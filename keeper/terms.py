@@ -66,7 +66,10 @@ def gas_money(chain: ChainSettings) -> treasurer.Terms | None:
     wanted = chain.gas_money
     if wanted is None:
         return None
-    return treasurer.Terms(GasMoney(wanted.least_wei, wanted.float_wei, wanted.sweep_above_wei), wanted.max_base_fee_wei)
+    tip_wei = chain.bidding.min_priority_fee_wei
+    max_fee_wei = min(wanted.max_base_fee_wei + tip_wei, chain.bidding.max_fee_wei)
+    money = GasMoney(wanted.least_wei, wanted.float_wei, wanted.sweep_above_wei)
+    return treasurer.Terms(money, max_fee_wei, tip_wei, wanted.sweep_every_s)
 
 
 def breakers(settings: BreakerSettings) -> Breakers:

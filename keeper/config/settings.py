@@ -140,6 +140,10 @@ class BreakerSettings(Table):
     """For all transactions, tips included."""
 
 
+SWEEP_WORTH_GAS = 1_000_000
+"""Less than so much gas costs is dust: a transfer takes between a tenth and a fiftieth of it."""
+
+
 class GasMoneySettings(Table):
     """The ether that signers keep for gas."""
 
@@ -149,6 +153,8 @@ class GasMoneySettings(Table):
     """So far; no signer gives away what it needs for that itself."""
     sweep_above_wei: Wei | None = None
     """A signer with so much more than its float sends all that is beyond it to the beneficiary. None: never."""
+    sweep_every_s: Whole = 86_400
+    """From one sweep to the next at least."""
     max_base_fee_wei: Wei = 50 * 10**9
     """Per gas; while it is higher nothing is moved."""
 
@@ -156,6 +162,10 @@ class GasMoneySettings(Table):
     def _ordered(self) -> Self:
         if self.least_wei >= self.float_wei:
             raise refuse(f"must be less than float_wei ({self.float_wei}), was {self.least_wei}", "least_wei")
+        worth_wei = SWEEP_WORTH_GAS * self.max_base_fee_wei
+        if self.sweep_above_wei is not None and self.sweep_above_wei < worth_wei:
+            least = f"at least {worth_wei}, {SWEEP_WORTH_GAS} gas at max_base_fee_wei"
+            raise refuse(f"must be {least}: less is not worth its gas, was {self.sweep_above_wei}", "sweep_above_wei")
         return self
 
 

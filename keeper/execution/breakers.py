@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import takewhile
 
-from keeper.ledger.ledger import PAID, LedgerRow
+from keeper.ledger.ledger import PAID, TRANSFERRED, LedgerRow
 from keeper.types import Verdict
 
 HOUR_S, DAY_S = 3_600, 86_400
@@ -27,7 +27,8 @@ def tripped(breakers: Breakers, rows: Sequence[LedgerRow], now_s: int) -> str:
     """Which breaker, and on what figures; "": none. `rows`: what stands since the last `keeper resume`, the newest first; `now_s`: of the
     newest block."""
     ours = [row for row in rows if row.result != PAID]
-    reverts = sum(1 for _ in takewhile(lambda row: row.result == Verdict.REVERTED, ours))
+    calls = (row for row in ours if row.result != TRANSFERRED)  # that ether can be sent says nothing of whether calls still work
+    reverts = sum(1 for _ in takewhile(lambda row: row.result == Verdict.REVERTED, calls))
     lost_wei = -sum(row.net_eth_wei for row in rows if row.timestamp_s > now_s - HOUR_S)
     gas_wei = sum(row.gas_paid_wei for row in ours if row.timestamp_s > now_s - DAY_S)
     found = (

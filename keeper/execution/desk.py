@@ -19,13 +19,10 @@ from keeper.execution.settlement import NOT_INCLUDED
 from keeper.execution.signer import decode
 from keeper.execution.states import State
 from keeper.execution.submission import Intent, Receipt, Resolved, Submission
-from keeper.ledger.ledger import Ledger, LedgerRow
+from keeper.ledger.ledger import TRANSFERRED, Ledger, LedgerRow
 from keeper.ledger.settle import Landed, Settled, Settler, entries_of, row_of
 from keeper.planning.codec import dump_plan, load_plan
 from keeper.types import ZERO_ADDRESS, Address, ChainUpdate, Hash, Head, Job, Landing, Outcome, Plan, SendResult, Verdict
-
-TRANSFERRED = "transferred"
-"""Ether between our signers, or to the beneficiary."""
 
 DRY = "dry_run"
 """What the relay that sends nothing answers."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Literal, Protocol
 
 from keeper.chain.send_replies import NOT_ITS_FAULT
@@ -123,7 +124,7 @@ class TxEngine:
             submissions = await self._transmit(outgoing)
         finally:
             self._sent(outgoing)
-        await self._fill_holes()
+        await self._push(self._in_the_way)
         return submissions
 
     async def outbid(self, tips: Mapping[int, int]) -> list[Submission]:
@@ -219,18 +220,6 @@ class TxEngine:
             _log.warning("tx_refused", tx=submission.tx, nonce=submission.nonce, reason=label)
             self._refused.add(submission.id)
 
-    async def _fill_holes(self) -> None:
-        outgoing: list[_Outgoing] = []
-        try:
-            await uncancelled(self._journal_fillers(outgoing))
-            await self._transmit(outgoing)
-        finally:
-            self._sent(outgoing)
-
-    async def _journal_fillers(self, outgoing: list[_Outgoing]) -> None:
-        async with self._turn:
-            await self._add(self._fillers(), outgoing)
-
     def _fillers(self) -> list[Submission]:
         bid = filler(self._base_fee_wei, self._limits)
         return [drafts.fill(self._signer, self._outbox.chain_id, nonce, bid, self._block) for nonce in self._lane.holes()]
@@ -254,7 +243,7 @@ class TxEngine:
         floor, asked, receipts = await self._ask(head, at_start)
         await uncancelled(self._settle(head, floor, asked, receipts))
         await self._question(head, at_start)
-        await self._push(at_start)
+        await self._push(partial(self._waiting, at_start))
         await self._call_back()
         self._outbox.forget(head.number - KEEP_BLOCKS)
         self._behind = {nonce: behind for nonce, behind in self._behind.items() if nonce >= self._floor}
@@ -331,20 +320,22 @@ class TxEngine:
                 _log.warning("tx_stale", id=id_)
             self._refused |= stale
 
-    async def _push(self, at_start: bool) -> None:
+    async def _push(self, wanted: Callable[[], list[Submission]]) -> None:
+        """Fill holes, and do for these what is due."""
         outgoing: list[_Outgoing] = []
         try:
-            await uncancelled(self._prepare(outgoing, at_start))
+            await uncancelled(self._prepare(outgoing, wanted))
             await self._transmit(outgoing)
         finally:
             self._sent(outgoing)
 
-    async def _prepare(self, outgoing: list[_Outgoing], at_start: bool) -> None:
+    async def _prepare(self, outgoing: list[_Outgoing], wanted: Callable[[], list[Submission]]) -> None:
         async with self._turn:
             signed = self._fillers()
             again: list[Submission] = []
-            for top in self._waiting(at_start):
-                step = next_step(top, top.id in self._refused, self._base_fee_wei, self._limits)
+            last = max((s.nonce for s in self._outbox.unresolved()), default=0)
+            for top in wanted():
+                step = next_step(top, top.id in self._refused, self._base_fee_wei, self._limits, alone=top.nonce == last)
                 if isinstance(step, Replace):
                     signed.append(drafts.pay_more(self._signer, top, step.bid, self._block))
                 elif isinstance(step, Cancel):
@@ -363,10 +354,17 @@ class TxEngine:
             await self._carrier.recall()
 
     def _waiting(self, at_start: bool) -> list[Submission]:
-        """The newest of each nonce that is due and not being sent right now. What is meant for certain blocks is not sent again."""
+        """What is due."""
+        return [top for top in self._tops() if at_start or top.id in self._refused or due(top, self._block, self._limits)]
+
+    def _in_the_way(self) -> list[Submission]:
+        """Ether that pays too little for the next block: what comes after it need not wait until it is due."""
+        return [top for top in self._tops() if top.is_payment and top.max_fee_wei < self._base_fee_wei]
+
+    def _tops(self) -> list[Submission]:
+        """The newest of each nonce that is not being sent right now. What is meant for certain blocks is not sent again."""
         tops = [group[-1] for nonce, group in settlement.by_nonce(self._outbox.unresolved()) if nonce >= self._floor]
-        tops = [top for top in tops if top.nonce not in self._sending and not top.last_block]
-        return [top for top in tops if at_start or top.id in self._refused or due(top, self._block, self._limits)]
+        return [top for top in tops if top.nonce not in self._sending and not top.last_block]
 
     # --- where we stand
 

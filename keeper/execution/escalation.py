@@ -47,14 +47,16 @@ class Cancel:
 Step = Resend | Replace | Cancel | None
 
 
-def next_step(top: Submission, refused: bool, base_fee_wei: int, limits: Limits) -> Step:
+def next_step(top: Submission, refused: bool, base_fee_wei: int, limits: Limits, alone: bool = False) -> Step:
     """For a transaction that is due. `top`: the newest unresolved one of its nonce; `refused`: the relay would not take it again;
-    `base_fee_wei`: of the next block. None: wait."""
+    `base_fee_wei`: of the next block; `alone`: nothing waits behind it, so that a transfer can wait until it is cheap. None: wait."""
     if top.max_fee_wei >= base_fee_wei:
         return _give_up(top, base_fee_wei, limits) or Resend() if refused else Resend()
     raised = raise_bid(top.bid, base_fee_wei, _cap(top, limits))
     if raised and raised.priority_fee_wei <= limits.max_priority_fee_wei:
         return Replace(raised)
+    if alone and top.is_payment and not refused:
+        return None
     return _give_up(top, base_fee_wei, limits)
 
 

@@ -18,6 +18,8 @@ class Fleet:
 
     def __init__(self, engines: Sequence[TxEngine]) -> None:
         self._engines = tuple(engines)
+        self.poor: Collection[Address] = ()
+        """Signers too short of ether to send anything, while there are others."""
 
     def in_flight(self, market: str, account: Address) -> bool:
         return any(engine.in_flight(market, account) for engine in self._engines)
@@ -34,9 +36,10 @@ class Fleet:
         """Signers with nothing on its way."""
         return {engine.signer for engine in self._engines if not engine.pending()}
 
-    async def transfer(self, giver: Address, intent: Intent) -> None:
+    async def transfer(self, giver: Address, intent: Intent) -> Submission:
         """By this signer."""
-        await next(engine for engine in self._engines if engine.signer == giver).submit([intent])
+        [sent] = await next(engine for engine in self._engines if engine.signer == giver).submit([intent])
+        return sent
 
     def pending(self) -> int:
         return sum(engine.pending() for engine in self._engines)
@@ -45,7 +48,8 @@ class Fleet:
         return [news for engine in self._engines for news in await engine.recover(head)]
 
     async def submit(self, intents: Sequence[Intent]) -> list[Submission]:
-        """Those about one account by the same signer, in their order; each account by the signer with the least on its way."""
+        """Those about one account by the same signer, in their order; each account by the signer with the least on its way: one with ether,
+        and with no transfer to wait behind, where there is one."""
         shares = self._shares(intents)
         sent = await asyncio.gather(*(engine.submit([intents[i] for i in places]) for engine, places in shares if places))
         places = [place for _, share in shares for place in share]
@@ -70,9 +74,11 @@ class Fleet:
     def _shares(self, intents: Sequence[Intent]) -> list[tuple[TxEngine, list[int]]]:
         shares: list[tuple[TxEngine, list[int]]] = [(engine, []) for engine in self._engines]
         loads = [engine.pending() for engine in self._engines]
+        burdens = [(engine.signer in self.poor, any(top.is_payment for top in engine.ahead())) for engine in self._engines]
         whose: dict[tuple[str, Address], int] = {}
         for place, intent in enumerate(intents):
-            chosen = whose.setdefault((intent.market, intent.account), loads.index(min(loads)))
+            least = min(range(len(loads)), key=lambda i: (burdens[i], loads[i]))
+            chosen = whose.setdefault((intent.market, intent.account), least)
             loads[chosen] += 1
             shares[chosen][1].append(place)
         return shares

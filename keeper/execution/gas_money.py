@@ -33,11 +33,12 @@ def transfers(
     balances: Mapping[Address, int],
     idle: Collection[Address],
     due: Collection[Address],
-    beneficiary: Address,
+    beneficiary: Address | None,
     cost_wei: int,
 ) -> list[Transfer]:
     """At most one of each giver. `idle`: signers with nothing on its way, who alone give; `due`: to whom something is on its way already;
-    `cost_wei`: of a transfer at most. Nobody gives so that less than a float is left; nothing is swept while somebody is short."""
+    `beneficiary`: None: nothing is swept now; `cost_wei`: of a transfer at most. Nobody gives so that less than a float is left; nothing is
+    swept while somebody is short."""
     spare = {who: balances[who] - terms.float_wei - cost_wei for who in balances if who in idle}
     short = [who for who, wei in balances.items() if wei < terms.least_wei]
     made: list[Transfer] = []
@@ -49,6 +50,6 @@ def transfers(
         if balances[who] + wei >= terms.least_wei:
             made.append(Transfer(giver, who, wei, FLOAT))
             del spare[giver]
-    if short or terms.sweep_above_wei is None:
+    if short or beneficiary is None or terms.sweep_above_wei is None:
         return made
     return [Transfer(who, beneficiary, wei, SWEEP) for who, wei in spare.items() if wei > terms.sweep_above_wei]

@@ -25,12 +25,14 @@ DRY_BALANCE_WEI = 10**21
 
 @dataclass(frozen=True, slots=True)
 class Hand:
-    """`overrides`: state to simulate with, empty when live."""
+    """`overrides`: state to simulate with, empty when live; `purses`: of each signer, whose ether it gives: its own, in a dry run that of
+    the configured key it stands in for."""
 
     signers: tuple[Signer, ...]
     executor: Address
     beneficiary: Address
     overrides: Mapping[Address, AccountOverride]
+    purses: Mapping[Address, Address]
 
     @property
     def signer(self) -> Signer:
@@ -45,16 +47,19 @@ class Hand:
 async def open_hand(settings: ChainSettings, rpc: Node, reader: Reader, live: bool) -> Hand:
     """Live: the configured key and executor, which must exist and know us. Dry-run signs with a throwaway key, so that nothing it does can
     meet what a live run left in the outbox, and makes up what is missing."""
-    signers = tuple(Signer(Secret(key.reveal().hex())) for key in await _keys(settings, live))
+    named = await _keys(settings, live)
+    keys = named if live else [throwaway_key() for _ in range(max(len(named), 1))]
+    signers = tuple(Signer(Secret(key.reveal().hex())) for key in keys)
+    purses = {signer.address: key.address for signer, key in zip(signers, named, strict=False)}
     wanted = settings.executor
     if wanted is not None and wanted.address is not None:
-        return await _deployed(f"chains.{settings.name}.executor.address", reader, signers, wanted.address, live)
+        return await _deployed(f"chains.{settings.name}.executor.address", reader, signers, purses, wanted.address, live)
     if live:
         raise ConfigError(f"chains.{settings.name}.executor.address: live needs a deployed executor; see `keeper deploy`")
     beneficiary = (wanted.beneficiary if wanted else None) or signers[0].address
     owner = (wanted.owner if wanted else None) or signers[0].address
     code = from_hex(await rpc.request("eth_call", {"data": hex_bytes(executor.deploy_data(owner, beneficiary, ()))}, "latest"))
-    return Hand(signers, PLACEHOLDER, beneficiary, {PLACEHOLDER: replace(_roles(signers), code=code), **_funds(signers)})
+    return Hand(signers, PLACEHOLDER, beneficiary, {PLACEHOLDER: replace(_roles(signers), code=code), **_funds(signers)}, purses)
 
 
 async def _keys(settings: ChainSettings, live: bool) -> list[Key]:
@@ -65,7 +70,7 @@ async def _keys(settings: ChainSettings, live: bool) -> list[Key]:
     keys = [await load_key(one, os.environ) for one in named if one]
     if twins := [key.address for place, key in enumerate(keys) if key.address in {other.address for other in keys[:place]}]:
         raise ConfigError(f"chains.{settings.name}.more_signers: {twins[0]} is given twice: a signer is one lane")
-    return keys if live else [throwaway_key() for _ in range(max(len(keys), 1))]
+    return keys
 
 
 def _roles(signers: Sequence[Signer]) -> AccountOverride:
@@ -76,7 +81,9 @@ def _funds(signers: Sequence[Signer]) -> dict[Address, AccountOverride]:
     return {signer.address: AccountOverride(balance_wei=DRY_BALANCE_WEI) for signer in signers}
 
 
-async def _deployed(where: str, reader: Reader, signers: tuple[Signer, ...], address: Address, live: bool) -> Hand:
+async def _deployed(
+    where: str, reader: Reader, signers: tuple[Signer, ...], purses: Mapping[Address, Address], address: Address, live: bool
+) -> Hand:
     if not await reader.code(address):
         raise ConfigError(f"{where}: no contract at {address}; see `keeper deploy`")
     reads = [executor.beneficiary(address), *(executor.is_operator(address, signer.address) for signer in signers)]
@@ -87,7 +94,7 @@ async def _deployed(where: str, reader: Reader, signers: tuple[Signer, ...], add
         if live and not int.from_bytes(said or b""):
             raise ConfigError(f"{where}: {signer.address} is not an operator of {address}; its owner can add it")
     pretended = {} if live else {address: _roles(signers), **_funds(signers)}
-    return Hand(signers, address, Address("0x" + beneficiary[-20:].hex()), pretended)
+    return Hand(signers, address, Address("0x" + beneficiary[-20:].hex()), pretended, purses)
 
 
 async def open_accounts(settings: ChainSettings, reader: Reader, hand: Hand, live: bool) -> Hand:

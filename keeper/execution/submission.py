@@ -97,6 +97,11 @@ class Submission:
         return not self.plan_json
 
     @property
+    def is_payment(self) -> bool:
+        """Of ether: nothing is lost when it waits."""
+        return self.is_transfer and not self.is_cancel
+
+    @property
     def bid(self) -> Bid:
         return Bid(self.max_fee_wei, self.priority_fee_wei, self.gas_limit)
 

@@ -28,6 +28,9 @@ REORGED_OUT = "reorged_out"
 PAID = "paid"
 """The result of a row for what somebody's transaction paid us: the starter's share of a lot, when that is bought."""
 
+TRANSFERRED = "transferred"
+"""The result of ether sent between our signers, or to the beneficiary."""
+
 
 @dataclass(frozen=True, slots=True)
 class LedgerRow:
@@ -156,6 +159,11 @@ class Ledger:
         """What stands, newest first. `after`: only rows beyond that number; `since_s`: of blocks from then on."""
         wanted = _STANDING.where(LEDGER.c.id > after, LEDGER.c.timestamp_s >= since_s)
         return [_ledger_row(row) for row in await self._rows(wanted.order_by(LEDGER.c.id.desc()).limit(limit))]
+
+    async def transferred_s(self, reason: str) -> int:
+        """When ether was last transferred for that reason; 0: it never was."""
+        wanted = _STANDING.where(LEDGER.c.result == TRANSFERRED, LEDGER.c.reason == reason).order_by(LEDGER.c.id.desc()).limit(1)
+        return next((int(row.timestamp_s) for row in await self._rows(wanted)), 0)
 
     async def newest(self) -> int:
         """The number of the newest row; 0: there is none."""
