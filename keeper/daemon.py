@@ -175,7 +175,7 @@ async def open_pipeline(
         judge = await stack.enter_async_context(counsel(named.auctions, settings.path.parent, chain.rivals))
         looking = await lookers(settings, chain, hand, database, learned, metrics)
         treasurer = _treasurer(chain, engine, hand, fuse, Ledger(database), metrics)
-        await treasurer.count()
+        await treasurer.count("latest")
         foresee = partial(_foresee, chain, looking, foresight, treasurer, listeners)
         inner = bid_policy(named.bidding, learned.odds)
         bidder = await stack.enter_async_context(advised(named.bidding, settings.path.parent, inner))

@@ -234,6 +234,15 @@ def test_a_bad_value_names_file_key_expectation_and_value(tmp_path: Path, old: s
             "[chains.bidding]\nmin_priority_fee_wei = 20000000000001",
             "chains.0.bidding.min_priority_fee_wei must be at most max_priority_fee_wei",
         ),
+        (
+            '[chains.gas_money]\nleast_wei = "0.2 ether"',
+            "chains.0.gas_money.least_wei must be less than float_wei (200000000000000000), was 200000000000000000",
+        ),
+        (
+            '[chains.gas_money]\nsweep_above_wei = "0.04 ether"',
+            "chains.0.gas_money.sweep_above_wei must be at least 50000000000000000, 1000000 gas at max_base_fee_wei: less",
+        ),
+        ("[chains.gas_money]\nsweep_every_s = -1", "chains.0.gas_money.sweep_every_s must be an integer of 0 or more, was -1"),
         ("[chains.auctions]\nmodel = 3", "chains.0.auctions.model must be a program and its arguments, as a list of text, was 3"),
         (
             '[chains.auctions]\nmodel = ["x", 3]',

@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 from keeper.chain.node import Call, Node
 from keeper.chain.rpc_errors import RpcError
-from keeper.chain.wire import block_param
+from keeper.chain.wire import BlockId, block_param
 from keeper.errors import Transient
 from keeper.execution.fleet import Fleet
 from keeper.execution.gas_money import FLOAT, SWEEP, GasMoney, Transfer, transfers
@@ -76,15 +76,15 @@ class Treasurer:
             return
         self._next_block = head.number + EVERY_BLOCKS
         way, landing, terms = self._way(), self._landing(head), self._terms
-        balances = await self.count()
+        balances = await self.count(head.hash)
         if balances and terms and not self._halted() and landing.base_fee_wei + terms.tip_wei <= terms.max_fee_wei:
             to = await self._sweeps_to(terms, landing, way)
             for transfer, bid in self._wanted(terms, balances, landing, way, to):
                 await self._send(transfer, bid, landing, terms.max_fee_wei)
 
-    async def count(self) -> dict[Address, int]:
-        """What is in each purse at the head, told to the fleet and the metrics; nothing when the node does not say."""
-        calls: list[Call] = [("eth_getBalance", [purse, block_param(self._head().hash)]) for purse in self._purses.values()]
+    async def count(self, block: BlockId) -> dict[Address, int]:
+        """What is in each purse then, told to the fleet and the metrics; nothing when the node does not say, as of a block that is gone."""
+        calls: list[Call] = [("eth_getBalance", [purse, block_param(block)]) for purse in self._purses.values()]
         try:
             found = await self._rpc.batch(calls) if calls else []
         except (Transient, RpcError):

@@ -14,7 +14,7 @@ from keeper.errors import Halt
 from keeper.execution.breakers import DAY_S, HOUR_S, Breakers, tripped
 from keeper.execution.fuse import Fuse
 from keeper.execution.haltfile import BY_HAND, HaltFile
-from keeper.ledger.ledger import PAID, Ledger, LedgerRow
+from keeper.ledger.ledger import PAID, TRANSFERRED, Ledger, LedgerRow
 from keeper.types import Verdict
 from tests.ledger.test_ledger import head, row
 
@@ -39,6 +39,7 @@ def which(rows: Sequence[LedgerRow], breakers: Breakers = BREAKERS) -> str:
         ([REVERTED, REVERTED, WON, REVERTED], False),
         ([REVERTED, LOST, REVERTED, REVERTED], False),
         ([REVERTED, REVERTED, PAID, REVERTED], True),
+        ([REVERTED, REVERTED, TRANSFERRED, REVERTED], True),
         ([LOST] * 9, False),
     ],
 )

@@ -8,8 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from keeper.execution.drafts import cancel, draft
+from keeper.execution.drafts import cancel, draft, pay_more
 from keeper.execution.escalation import Cancel, Limits, Replace, Resend, due, filler, next_step, raise_bid
+from keeper.execution.signer import decode
 from keeper.execution.states import State
 from keeper.execution.submission import Submission
 from keeper.types import Bid
@@ -65,6 +66,22 @@ def test_one_that_is_not_worth_more_is_cancelled() -> None:
     step = next_step(sent(20 * GWEI, cap_wei=21 * GWEI), False, 30 * GWEI, LIMITS)
     assert isinstance(step, Cancel)
     assert step.bid.gas_limit == LIMITS.cancel_gas
+
+
+@pytest.mark.parametrize("alone", [True, False])
+def test_a_transfer_that_is_not_worth_more_waits_as_long_as_nothing_waits_behind_it(alone: bool) -> None:
+    top = replace(sent(20 * GWEI, cap_wei=21 * GWEI), plan_json="")
+    step = next_step(top, False, 30 * GWEI, LIMITS, alone)
+    assert step is None if alone else isinstance(step, Cancel)
+    assert isinstance(next_step(top, True, 30 * GWEI, LIMITS, alone), Cancel)
+    assert next_step(top, False, 20 * GWEI, LIMITS, alone) == Resend()
+
+
+def test_a_transfer_that_pays_more_moves_the_same_ether() -> None:
+    transfer = draft(SIGNER, 1, replace(intent(0), plan_json="", data=b"", value_wei=7), 0)
+    more = decode(pay_more(SIGNER, transfer, Bid(30 * GWEI, 2 * GWEI, 21_000), 12).raw)
+    assert (more.value_wei, more.to, more.nonce, more.max_fee_wei) == (7, transfer.to, 0, 30 * GWEI)
+    assert decode(cancel(SIGNER, transfer, Bid(30 * GWEI, 2 * GWEI, 21_000), 12).raw).value_wei == 0
 
 
 def test_a_priority_fee_at_its_cap_is_cancelled_not_raised() -> None:

@@ -36,6 +36,10 @@ def test_what_is_beyond_the_float_is_swept_once_it_is_enough() -> None:
     assert given_away({A: 2_000, B: 60}, GasMoney(50, 200, None)) == []
 
 
+def test_nothing_is_swept_before_its_time() -> None:
+    assert transfers(MONEY, {A: 2_000}, {A}, set(), None, COST) == []
+
+
 def test_nothing_is_swept_while_somebody_is_short() -> None:
     assert given_away({A: 2_000, B: 10}) == [Transfer(A, B, 190, FLOAT)]
     assert given_away({A: 2_000, B: 10}, due={B}) == []

@@ -11,7 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from sqlalchemy.exc import IntegrityError
 
-from keeper.ledger.ledger import Ledger, LedgerRow, Totals
+from keeper.ledger.ledger import TRANSFERRED, Ledger, LedgerRow, Totals
 from keeper.types import Address, Hash, Head, Outcome, Verdict
 
 TOKEN = Address("0x" + "70" * 20)
@@ -180,3 +180,12 @@ async def test_only_the_newest_skips_of_an_account_are_kept_and_all_that_was_sen
     assert kept == [*range(100, 90, -1), 1]
     assert len(await ledger.outcomes_of(BOB)) == 1
     await ledger.close()
+
+
+async def test_when_ether_was_last_transferred_is_known_and_a_reorg_takes_it_back(ledger: Ledger) -> None:
+    assert await ledger.transferred_s("sweep") == 0
+    moved = [replace(row(i, block=i, profit=0), result=TRANSFERRED, reason=why) for i, why in enumerate(("sweep", "sweep", "float"), 5)]
+    await ledger.append(moved)
+    assert await ledger.transferred_s("sweep") == 1006
+    await ledger.reverse([moved[1].tx], head(9))
+    assert await ledger.transferred_s("sweep") == 1005
