@@ -30,7 +30,7 @@ from tests.e2e.doom import Doom, Killed, over_node_and_file
 from tests.execution.rig import GWEI, LIMITS, SIGNER, Rig, intent, raise_base_fee, stopped
 
 ETHER = 10**18
-FIRST, SECOND = SIGNER, Signer(Secret("a" * 64))
+FIRST, SECOND, THIRD = SIGNER, Signer(Secret("a" * 64)), Signer(Secret("b" * 64))
 SAFE = Address("0x" + "5a" * 20)
 MONEY = GasMoney(ETHER // 20, ETHER // 5, None)
 TERMS = Terms(MONEY, 100 * GWEI, GWEI, 3_600)
@@ -72,6 +72,14 @@ class House:
                 self.swept_s = self.head.timestamp_s
         await self.fleet.acknowledge(news)
         return news
+
+    async def looks_slowly(self) -> None:
+        """A block comes meanwhile."""
+        slow = Slow(self.it.net.rpc, self)
+        try:
+            await self.treasurer(rpc=slow).look()
+        finally:
+            await slow.close()
 
     async def _swept(self) -> int:
         return self.swept_s
@@ -190,17 +198,27 @@ class Slow(Rpc):
         return found
 
 
-async def test_what_lands_while_the_balances_are_read_is_not_sent_again(net: Devnet, tmp_path: Path) -> None:
+async def test_what_lands_while_the_balances_are_read_is_not_sent_again_by_another(net: Devnet, tmp_path: Path) -> None:
+    await net.request("anvil_setBalance", THIRD.address, hex(5 * ETHER))
     await rich_and_poor(net)
-    async with begun(net, tmp_path) as here:
+    async with begun(net, tmp_path, [FIRST, SECOND, THIRD]) as here:
         await here.treasurer().look()
-        slow = Slow(net.rpc, here)
-        try:
-            await here.treasurer(rpc=slow).look()
-        finally:
-            await slow.close()
+        assert [top.signer for top in here.fleet.ahead()] == [FIRST.address]
+        await here.looks_slowly()
         assert await wei(net, SECOND.address) == FLOAT_WEI
         assert here.fleet.pending() == 0
+
+
+async def test_what_was_given_while_the_balances_are_read_is_not_given_again(net: Devnet, tmp_path: Path) -> None:
+    await net.request("anvil_setBalance", THIRD.address, hex(0))
+    await rich_and_poor(net)
+    await net.request("anvil_setBalance", FIRST.address, hex(FLOAT_WEI + ETHER // 4))
+    async with begun(net, tmp_path, [FIRST, SECOND, THIRD]) as here:
+        await here.treasurer().look()
+        assert here.fleet.pending() == 1
+        await here.looks_slowly()
+        assert here.fleet.pending() == 0
+        assert await wei(net, FIRST.address) < FLOAT_WEI + LEAST_WEI
 
 
 # --- nothing urgent waits for it ----------------------------------------------------------------------------------
@@ -317,6 +335,20 @@ async def test_it_is_swept_once_in_the_configured_time(net: Devnet, tmp_path: Pa
         await here.treasurer(SWEEPING).look()
         await here.mine()
         assert await wei(net, SAFE) == 2 * swept
+
+
+async def test_while_a_sweep_is_on_its_way_no_other_signer_is_swept(net: Devnet, tmp_path: Path) -> None:
+    await rich_and_poor(net)
+    await net.request("anvil_setBalance", SECOND.address, hex(FLOAT_WEI))
+    async with begun(net, tmp_path) as here:
+        await here.treasurer(SWEEPING).look()
+        await dear(here)
+        await net.request("anvil_setBalance", SECOND.address, hex(5 * ETHER))
+        await raise_base_fee(net, 100 * GWEI)
+        await here.it.net.request("anvil_dropTransaction", here.fleet.ahead()[0].tx)
+        await here.mine()
+        await here.treasurer(SWEEPING).look()
+        assert [top.signer for top in here.fleet.ahead()] == [FIRST.address]
 
 
 async def test_a_beneficiary_that_is_a_signer_is_not_swept_to(net: Devnet, tmp_path: Path) -> None:
