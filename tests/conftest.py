@@ -18,8 +18,10 @@ async def devnet() -> AsyncIterator[Devnet]:
 
 @pytest.fixture
 async def net(devnet: Devnet) -> AsyncIterator[Devnet]:
-    """The session's devnet; whatever the test does to it is undone."""
+    """The session's devnet; whatever the test does to it is undone. A block of its own comes first: a reorg goes back to the block before,
+    and the node has forgotten the state of the one that all tests share once many were mined."""
     snapshot = await devnet.snapshot()
+    await devnet.mine()
     yield devnet
     await devnet.revert(snapshot)
 

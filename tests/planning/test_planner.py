@@ -56,7 +56,12 @@ def ways(chain: Chain, candidate: Candidate, pair: Pair) -> Iterator[tuple[Fundi
 
 
 def plans(chain: Chain, candidate: Candidate, landing: Landing, view: View | None = None) -> Iterator[Plan]:
-    for pair in candidate.market.pairs(view or chain.view, candidate.account, landing.timestamp_s):
+    """None where nothing of the account is left to take."""
+    try:
+        pairs = candidate.market.pairs(view or chain.view, candidate.account, landing.timestamp_s)
+    except Skip:
+        return
+    for pair in pairs:
         for kind, source, route, profit_token in ways(chain, candidate, pair):
             for step in range(1, AMOUNTS + 1):
                 cover = pair.amounts[-1] * step // AMOUNTS
